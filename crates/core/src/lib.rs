@@ -1,0 +1,51 @@
+//! The algebra of gundb, without a database: identities, clocks, contexts, chains, order, and their encodings.
+//!
+//! Nothing here reads, writes, waits, asks the time or draws a random number; the same input gives the same output at every site. Every byte that is
+//! stored or sent is described in `docs/format.md`.
+//!
+//! | module | one noun |
+//! |---|---|
+//! | [`id`] | site, stream, run, lane, seq, dot |
+//! | [`hlc`] | hybrid logical clock |
+//! | [`chain`] | the hash of a lane up to an event |
+//! | [`clock`] | vector clock |
+//! | [`context`] | what an event's author had seen; epochs |
+//! | [`event`] | event, transaction, total order |
+//! | [`order`] | sorting events by their contexts |
+//! | [`page`] | pages of whole transactions, merged from lanes |
+//! | [`stream_name`] | the name of a stream |
+//! | [`suggest`] | "Did you mean …?" |
+//! | [`json`] | canonical text: what `jsonb` prints |
+//! | [`schema`] | JSON Schema of an event's data |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+pub mod chain;
+pub mod clock;
+pub mod context;
+pub mod event;
+pub mod hlc;
+pub mod id;
+pub mod json;
+pub mod order;
+pub mod page;
+pub mod schema;
+pub mod stream_name;
+pub mod suggest;
+
+pub use chain::{Chain, ChainTextError, Header, content_hash};
+pub use clock::{Clock, ClockDecodeError, ClockProblem, ClockTextError};
+pub use context::{Epoch, EpochRecord, Seen, concurrent, happened_before};
+pub use event::{ChainMismatch, Event, Transaction, TransactionId, verify_chain};
+pub use hlc::{Hlc, HlcTextError};
+pub use id::{
+    Dot, DotDecodeError, DotTextError, Lane, LaneTextError, Run, RunTextError, SEQ_MAX, STREAM_NAMESPACE, Seq, SiteId,
+    StreamId, UuidTextError,
+};
+pub use json::{Json, JsonError, JsonProblem, Limits, Printer, TooLarge, canonical_text};
+pub use order::{Cycle, causal_sort};
+pub use page::{LaneIndex, LaneKey, Merge, Placed, Row, Segment, Step, SupplyError};
+pub use schema::{Schema, SchemaError, Violation};
+pub use stream_name::{StreamName, StreamNameError};
+pub use suggest::similar;

@@ -1,0 +1,220 @@
+//! Declaring, dropping and detaching streams; event types; the site's name.
+//!
+//! Tables are made by the extension's owner, since they inherit from its table, and then given to the caller. What
+//! is declared is itself an event, of the system stream, so that it can travel like any other.
+
+use crate::call::ret;
+use crate::catalog::{self, Definition};
+use crate::error::{Error, Result, state};
+use crate::spi::as_owner;
+use crate::types::stream_name;
+use crate::{drops, run, settings, sql_function, stamp, stream};
+use gundb_core::schema::Schema;
+use pgrx::pg_sys::{self, Datum, Oid};
+
+/// The stream of definitions, which every peer takes.
+pub const SYSTEM_STREAM: &str = "gundb";
+
+sql_function! {
+    /// `create_stream(name, as_table, closed)`
+    fn gundb_create_stream(call) {
+        let name = stream_name(call.required(call.text(0), "name")?)?;
+        let name = name.as_str();
+        if name == SYSTEM_STREAM {
+            return Err(Error::new(b"42939", "the stream name \"gundb\" is reserved")
+                .detail("It is the stream of definitions.")
+                .into());
+        }
+        let as_table = call.text(1);
+        let closed = call.bool(2).unwrap_or(false);
+        let place = catalog::place_of(as_table)?;
+        let table = as_owner(|| {
+            catalog::lock_streams()?;
+            catalog::stream_table(name)
+        })?;
+        if let Some(table) = table {
+            let (was_closed, _) = catalog::definitions(name)?;
+            if was_closed != closed {
+                let is = if was_closed { "closed" } else { "open" };
+                return Err(Error::new(state::DUPLICATE_OBJECT, format!("stream \"{name}\" already exists and is {is}"))
+                    .into());
+            }
+            if as_table.is_some() && catalog::find_table(&place)? != Some(table) {
+                return Err(Error::new(
+                    state::DUPLICATE_OBJECT,
+                    format!("stream \"{name}\" already exists as table {}", catalog::table_label(table)?),
+                )
+                .into());
+            }
+            stamp::notice(format!("stream \"{name}\" already exists, skipping"))?;
+            return Ok(Datum::from(table));
+        }
+        let table = catalog::create_stream_table(name, &place)?;
+        catalog::declare_stream(name, closed)?;
+        Ok(Datum::from(table))
+    }
+}
+
+/// The table of a stream, or an error that may know what was meant.
+pub fn table_of(name: &str) -> Result<Oid> {
+    match stream::table_by_name(name)? {
+        Some(table) => Ok(table),
+        None => Err(undefined(name)?),
+    }
+}
+
+fn undefined(name: &str) -> Result<crate::error::Failure> {
+    let known = catalog::streams()?;
+    let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{name}\" does not exist"));
+    Ok(match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
+        Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+        None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
+    }
+    .into())
+}
+
+sql_function! {
+    /// `drop_stream(name)`
+    fn gundb_drop_stream(call) {
+        let name = call.required(call.text(0), "name")?;
+        let table = own_table(name)?;
+        as_owner(|| {
+            catalog::lock_table(table)?;
+            // No dot of the dropped stream is issued again, should one of this name be declared anew.
+            run::database()?.raise_lane_floor();
+            drops::allowed(|| catalog::drop_table(table))
+        })?;
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `detach_stream(name)`
+    fn gundb_detach_stream(call) {
+        let name = call.required(call.text(0), "name")?;
+        let table = own_table(name)?;
+        as_owner(|| {
+            catalog::lock_table(table)?;
+            run::database()?.raise_lane_floor();
+            catalog::detach_table(table)
+        })?;
+        Ok(Datum::from(table))
+    }
+}
+
+/// The table of a stream that the caller may drop or detach: administrators may, of what they own.
+fn own_table(name: &str) -> Result<Oid> {
+    if name == SYSTEM_STREAM {
+        return Err(Error::new(state::WRONG_OBJECT, "the stream of definitions cannot be dropped or detached")
+            .hint("gundb.uninstall() ends gundb in this database.")
+            .into());
+    }
+    let table = table_of(name)?;
+    if !catalog::may_own(table)? {
+        return Err(Error::new(state::PRIVILEGE, format!("must be owner of the table of stream \"{name}\"")).into());
+    }
+    Ok(table)
+}
+
+sql_function! {
+    /// `define_event(stream, type, schema, version, upcast)`
+    fn gundb_define_event(call) {
+        let name = call.required(call.text(0), "stream")?;
+        let kind = call.required(call.text(1), "type")?;
+        if kind.is_empty() || kind.len() > TYPE_MAX_BYTES {
+            return Err(Error::new(
+                state::INVALID_PARAMETER,
+                format!("an event type's name has 1 to {TYPE_MAX_BYTES} bytes, not {}", kind.len()),
+            )
+            .into());
+        }
+        if call.arg(4).is_some() {
+            return Err(Error::new(state::FEATURE_NOT_SUPPORTED, "upcasts are not supported yet")
+                .hint("Leave upcast out; readers see each event as it was appended.")
+                .into());
+        }
+        let schema = match call.bytes(2) {
+            None => None,
+            Some(bytes) => {
+                let text = stamp::canonical(bytes, settings::max_event_bytes())?;
+                Schema::compile(&text).map_err(|why| {
+                    Error::new(state::INVALID_PARAMETER, format!("the schema of event type \"{kind}\" is not valid"))
+                        .detail(why.to_string())
+                        .hint("It must be a JSON Schema, draft 2020-12, that refers to nothing outside itself.")
+                })?;
+                Some(text)
+            }
+        };
+        let table = table_of(name)?;
+        as_owner(|| catalog::lock_streams())?;
+        let current = catalog::newest_definition(name, kind)?;
+        let asked = call.int4(3);
+        let next = match &current {
+            Some(Definition { version, schema: known }) => {
+                if *known == schema && asked.is_none_or(|asked| asked == *version) {
+                    stamp::notice(format!("event type \"{kind}\" is already defined so, as version {version}, skipping"))?;
+                    return Ok(Datum::from(*version));
+                }
+                version + 1
+            }
+            None => 1,
+        };
+        if let Some(asked) = asked.filter(|&asked| asked != next) {
+            return Err(Error::new(
+                state::INVALID_PARAMETER,
+                format!("the next version of event type \"{kind}\" in stream \"{name}\" is {next}, not {asked}"),
+            )
+            .hint("Versions grow by one; leave version out to take the next.")
+            .into());
+        }
+        catalog::define_event(name, kind, next, schema.as_deref())?;
+        // Every backend reads the stream's definitions anew once this transaction has committed.
+        pg_sys::CacheInvalidateRelcacheByRelid(table);
+        Ok(Datum::from(next))
+    }
+}
+
+/// An event type's name is short: it is stored in each event.
+const TYPE_MAX_BYTES: usize = 255;
+
+sql_function! {
+    /// `site_id()`
+    fn gundb_site_id(_call) { Ok(ret::uuid(run::site()?.0.as_bytes())) }
+}
+
+sql_function! {
+    /// `site_name()`
+    fn gundb_site_name(_call) { Ok(ret::text(&name_of_site(&run::site()?)?)) }
+}
+
+/// A site's name: the last it was given, or the beginning of its id.
+pub fn name_of_site(site: &gundb_core::SiteId) -> Result<String> {
+    let given = catalog::site_name(site)?;
+    Ok(given.unwrap_or_else(|| site.0.simple().to_string().chars().take(8).collect()))
+}
+
+sql_function! {
+    /// `set_site_name(name)`
+    fn gundb_set_site_name(call) {
+        let name = call.required(call.text(0), "name")?;
+        let fits = !name.is_empty() && name.len() <= 63 && !name.chars().any(|c| c.is_control() || c == '/');
+        if !fits {
+            return Err(Error::new(state::INVALID_NAME, format!("\"{name}\" cannot name a site"))
+                .hint("A site's name has 1 to 63 bytes, no control characters and no /.")
+                .into());
+        }
+        let site = run::site()?;
+        if catalog::site_name(&site)?.as_deref() != Some(name) {
+            catalog::name_site(&site, name)?;
+        }
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `hlc_now()`
+    fn gundb_hlc_now(_call) {
+        let database = run::open()?;
+        Ok(ret::hlc(run::stamp(database, run::now_ms())?.hlc))
+    }
+}

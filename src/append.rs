@@ -1,0 +1,256 @@
+//! `append` and `append_batch`: an INSERT that gives back the event's coordinates, and three conditions on it: an
+//! id (appended before: the first dot again), an expected version, a clock it depends on.
+//!
+//! The row is inserted as the caller, so privileges, row security and the user's triggers are those of a plain
+//! INSERT. What the row was given is learnt from the stamp, not by RETURNING, which would need the right to read.
+
+use crate::call::ret;
+use crate::catalog;
+use crate::error::{Error, Failure, Result, state};
+use crate::scan::{As, Scan};
+use crate::spi::{self, Mode, arg, as_owner};
+use crate::transaction::{self, Stamped};
+use crate::{admin, lane, run, sql_function, stamp, stream};
+use gundb_core::{Clock, Dot, SiteId, StreamId};
+use pgrx::pg_sys::{self, Datum, Oid};
+
+/// One event to append. Datums live in the caller's memory.
+struct New<'a> {
+    kind: &'a str,
+    data: Option<Datum>,
+    key: Option<&'a str>,
+    meta: Option<Datum>,
+    id: Option<[u8; 16]>,
+    expected_version: Option<i64>,
+}
+
+/// What came of it.
+struct Appended {
+    dot: Dot,
+    id: [u8; 16],
+    hlc: gundb_core::Hlc,
+    version: Option<i64>,
+    duplicate: bool,
+}
+
+impl Appended {
+    fn columns(&self) -> [Option<Datum>; 5] {
+        [
+            Some(ret::dot(&self.dot)),
+            Some(ret::uuid(&self.id)),
+            Some(ret::hlc(self.hlc)),
+            self.version.map(ret::int8),
+            Some(ret::bool(self.duplicate)),
+        ]
+    }
+}
+
+sql_function! {
+    /// `append(stream, type, data, key, meta, id, expected_version, depends_on)`
+    fn gundb_append(call) {
+        let name = call.required(call.text(0), "stream")?;
+        let table = admin::table_of(name)?;
+        if let Some(clock) = call.clock(7)? {
+            check_dependencies(&clock)?;
+        }
+        let event = New {
+            kind: call.required(call.text(1), "type")?,
+            data: Some(call.required(call.arg(2), "data")?),
+            key: call.text(3),
+            meta: call.arg(4),
+            id: call.uuid(5),
+            expected_version: call.int8(6),
+        };
+        let appended = append(name, table, &event)?;
+        call.row(&appended.columns())
+    }
+}
+
+sql_function! {
+    /// `append_batch(stream, events, depends_on)`
+    fn gundb_append_batch(call) {
+        let name = call.required(call.text(0), "stream")?;
+        let events = call.required(call.arg(1), "events")?;
+        let table = admin::table_of(name)?;
+        if let Some(clock) = call.clock(2)? {
+            check_dependencies(&clock)?;
+        }
+        let rows = call.rows();
+        catalog::each_object(events, |place, object| {
+            let bad = |what: &str| -> Failure {
+                Error::new(state::INVALID_PARAMETER, format!("event {place} of the batch {what}")).into()
+            };
+            if let Some(unknown) = &object.unknown {
+                const KNOWN: [&str; 6] = ["type", "data", "key", "meta", "id", "expected_version"];
+                let error =
+                    Error::new(state::INVALID_PARAMETER, format!("event {place} of the batch has an unknown property \"{unknown}\""));
+                return Err(match gundb_core::suggest::similar(unknown, KNOWN) {
+                    Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+                    None => error.hint(format!("Its properties are {}.", KNOWN.join(", "))),
+                }
+                .into());
+            }
+            let event = New {
+                kind: object.kind.as_deref().ok_or_else(|| bad("has no \"type\""))?,
+                data: object.data,
+                key: object.key.as_deref(),
+                meta: object.meta,
+                id: object.id,
+                expected_version: object.expected_version,
+            };
+            rows.push(&append(name, table, &event)?.columns());
+            Ok(())
+        })?;
+        Ok(rows.done())
+    }
+}
+
+fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
+    if let Some(expected) = event.expected_version {
+        check_version(name, table, event.key, expected)?;
+    }
+    let label = stream::label(table)?;
+    let args = [
+        arg::text(event.kind),
+        arg::text_or_null(event.key),
+        arg::of(pg_sys::JSONBOID, event.data),
+        arg::of(pg_sys::JSONBOID, event.meta),
+        arg::of(pg_sys::UUIDOID, event.id.as_ref().map(|id| spi::fixed(id))),
+    ];
+    // Only a given id can be there already; a generated one needs no look.
+    let on_conflict = if event.id.is_some() { " ON CONFLICT DO NOTHING" } else { "" };
+    let statement = format!(
+        "INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5){on_conflict}"
+    );
+    let stamped = transaction::capture(table, || {
+        spi::connect(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len()))
+    })?;
+    match (stamped, event.id) {
+        (Some(Stamped { lane, seq, hlc, id }), _) => {
+            let site = run::site()?;
+            let stream = StreamId::of_name(name);
+            let version = event.expected_version.map(|expected| expected + 1);
+            Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
+        }
+        (None, Some(id)) => first_of_id(name, &label, event, &id),
+        (None, None) => {
+            Err(Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event")).into())
+        }
+    }
+}
+
+/// The event that holds the id already, provided that it says the same.
+fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Appended> {
+    let text = |datum: Option<Datum>| -> Result<String> {
+        // SAFETY: a jsonb argument of this call.
+        datum.map_or(Ok("{}".to_owned()), |datum| stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX))
+    };
+    let (data, meta) = (text(event.data)?, text(event.meta)?);
+    as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let rows = spi.run(
+                    &format!(
+                        "SELECT site, lane, seq, hlc, type = $2 AND key IS NOT DISTINCT FROM $3 AND data::text = $4
+                                AND (meta - 'actor')::text = ($5::jsonb - 'actor')::text
+                           FROM {label} WHERE id = $1 ORDER BY hlc, site, lane, seq"
+                    ),
+                    &[arg::uuid(id), arg::text(event.kind), arg::text_or_null(event.key), arg::text(&data), arg::text(&meta)],
+                    Mode::Read,
+                    0,
+                )?;
+                let Some(row) = rows.first() else {
+                    return Err(Error::new(b"40001", format!("the event with id {} is not visible", uuid::Uuid::from_bytes(*id)))
+                        .hint("Run the transaction again.")
+                        .into());
+                };
+                if row.bool(5) != Some(true) {
+                    return Err(Error::new(
+                        state::ID_CONFLICT,
+                        format!("stream \"{name}\" holds another event with id {}", uuid::Uuid::from_bytes(*id)),
+                    )
+                    .detail("An id is the idempotency key: appended again, it must bring the same type, key, data and meta.")
+                    .hint("Give the new event an id of its own.")
+                    .into());
+                }
+                let (Some(site), Some(lane), Some(seq), Some(hlc)) = (row.uuid(1), row.lane(2), row.int8(3), row.hlc(4))
+                else {
+                    return Err(crate::error::internal("an event has a NULL coordinate"));
+                };
+                let dot = Dot {
+                    site: SiteId(uuid::Uuid::from_bytes(site)),
+                    stream: StreamId::of_name(name),
+                    lane,
+                    seq: seq as u64,
+                };
+                Ok(Appended { dot, id: *id, hlc, version: None, duplicate: true })
+            })
+        })
+    })
+}
+
+/// Counts the key's events as of now, with everybody who counts them too locked out.
+fn check_version(name: &str, table: Oid, key: Option<&str>, expected: i64) -> Result<()> {
+    let Some(key) = key else {
+        return Err(Error::new(state::INVALID_PARAMETER, "expected_version needs a key")
+            .hint("It counts the events of one key; give the key, or leave expected_version out.")
+            .into());
+    };
+    if expected < 0 {
+        return Err(Error::new(state::INVALID_PARAMETER, "expected_version must not be negative")
+            .hint("0 says that the key has no event yet.")
+            .into());
+    }
+    lane::lock_key(table, key)?;
+    let label = stream::label(table)?;
+    let actual = as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let rows = spi.run(
+                    &format!("SELECT count(DISTINCT id) FROM {label} WHERE key = $1"),
+                    &[arg::text(key)],
+                    Mode::Read,
+                    1,
+                )?;
+                Ok(rows.first().and_then(|row| row.int8(1)).unwrap_or(0))
+            })
+        })
+    })?;
+    if actual != expected {
+        return Err(Error::new(
+            state::VERSION_CONFLICT,
+            format!("key \"{key}\" of stream \"{name}\" has version {actual}, not {expected}"),
+        )
+        .detail(format!("expected {expected}, actual {actual}"))
+        .hint("Read the key's events again, decide anew, and append with the version read.")
+        .into());
+    }
+    Ok(())
+}
+
+/// Every dot of the clock must be held here.
+fn check_dependencies(clock: &Clock) -> Result<()> {
+    let streams = catalog::streams()?;
+    for dot in clock.iter() {
+        let held = match streams.iter().find(|stream| stream.stream == dot.stream) {
+            None => false,
+            // SAFETY: the relation is open for as long as the scan.
+            Some(stream) => unsafe {
+                let relation = pg_sys::try_relation_open(stream.table, pg_sys::AccessShareLock as i32);
+                !relation.is_null() && {
+                    let known = crate::stream::of_relation(relation)?;
+                    let head = Scan::begin(relation, known.primary_key, As::OfNow).head(&dot.site, dot.lane);
+                    pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+                    head.is_some_and(|head| head.seq >= dot.seq)
+                }
+            },
+        };
+        if !held {
+            return Err(Error::new(state::MISSING_DEPENDENCY, "depends_on names an event that this site does not hold")
+                .detail(format!("Missing: {dot}"))
+                .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
+                .into());
+        }
+    }
+    Ok(())
+}

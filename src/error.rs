@@ -1,0 +1,107 @@
+//! What gundb says when something is wrong: SQLSTATE, message, detail, and a hint in the user's words.
+//!
+//! gundb's own SQLSTATEs are class `GD`; `docs/errors.md` lists them. Everything that PostgreSQL already has
+//! a code for uses that code, since drivers and retry loops know it.
+
+use crate::boundary::PgError;
+
+/// An error of ours, ready to be raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    sqlstate: [u8; 5],
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// Why a function of ours did not return: for a reason of ours, or for one that PostgreSQL raised.
+#[derive(Debug)]
+pub enum Failure {
+    Own(Error),
+    Postgres(PgError),
+}
+
+pub type Result<T> = core::result::Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Own(error)
+    }
+}
+
+/// The SQLSTATEs in use: PostgreSQL's first, then ours.
+pub mod state {
+    pub const FEATURE_NOT_SUPPORTED: &[u8; 5] = b"0A000";
+    pub const INVALID_PARAMETER: &[u8; 5] = b"22023";
+    pub const INVALID_TEXT: &[u8; 5] = b"22P02";
+    pub const INVALID_BINARY: &[u8; 5] = b"22P03";
+    pub const OUT_OF_RANGE: &[u8; 5] = b"22003";
+    pub const NOT_NULL: &[u8; 5] = b"23502";
+    pub const UNIQUE: &[u8; 5] = b"23505";
+    pub const READ_ONLY: &[u8; 5] = b"25006";
+    pub const WRONG_STATE: &[u8; 5] = b"55000";
+    pub const PRIVILEGE: &[u8; 5] = b"42501";
+    pub const NAME_TOO_LONG: &[u8; 5] = b"42622";
+    pub const INVALID_NAME: &[u8; 5] = b"42602";
+    pub const DUPLICATE_OBJECT: &[u8; 5] = b"42710";
+    pub const DUPLICATE_TABLE: &[u8; 5] = b"42P07";
+    pub const UNDEFINED_OBJECT: &[u8; 5] = b"42704";
+    pub const WRONG_OBJECT: &[u8; 5] = b"42809";
+    pub const TOO_LARGE: &[u8; 5] = b"54000";
+    pub const CONFIGURATION_LIMIT: &[u8; 5] = b"53400";
+    pub const CORRUPTED: &[u8; 5] = b"XX001";
+    pub const INTERNAL: &[u8; 5] = b"XX000";
+
+    /// An event, once written, stays as it is.
+    pub const IMMUTABLE: &[u8; 5] = b"GD001";
+    /// A coordinate (site, lane, seq, hlc, xact, epoch, salt, chain) was supplied.
+    pub const COORDINATE_SUPPLIED: &[u8; 5] = b"GD002";
+    /// The event does not fit the JSON Schema of its type.
+    pub const SCHEMA_VIOLATION: &[u8; 5] = b"GD003";
+    /// The stream is closed and the event's type is not defined.
+    pub const UNDEFINED_TYPE: &[u8; 5] = b"GD004";
+    /// The key holds another number of events than `expected_version`.
+    pub const VERSION_CONFLICT: &[u8; 5] = b"GD005";
+    /// The id is taken by an event with other content.
+    pub const ID_CONFLICT: &[u8; 5] = b"GD006";
+    /// `depends_on` names an event that this site does not hold.
+    pub const MISSING_DEPENDENCY: &[u8; 5] = b"GD007";
+    /// There is no such stream.
+    pub const UNDEFINED_STREAM: &[u8; 5] = b"GD008";
+    /// There is no such consumer.
+    pub const UNDEFINED_CONSUMER: &[u8; 5] = b"GD009";
+    /// The event's canonical text is larger than `gundb.max_event_size`.
+    pub const EVENT_TOO_LARGE: &[u8; 5] = b"GD010";
+    /// A name stands for more than one site.
+    pub const AMBIGUOUS_SITE: &[u8; 5] = b"GD011";
+    /// The clocks given contradict each other.
+    pub const CAUSAL_CYCLE: &[u8; 5] = b"GD012";
+    /// The library was not loaded when the server started.
+    pub const NOT_PRELOADED: &[u8; 5] = b"GD013";
+}
+
+impl Error {
+    pub fn new(sqlstate: &[u8; 5], message: impl Into<String>) -> Error {
+        Error { sqlstate: *sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    pub fn detail(mut self, detail: impl Into<String>) -> Error {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The SQLSTATE as PostgreSQL packs it: six bits a character.
+    pub fn sqlerrcode(&self) -> i32 {
+        self.sqlstate.iter().rev().fold(0, |code, &c| (code << 6) + i32::from(c.wrapping_sub(b'0') & 0x3f))
+    }
+}
+
+/// A defect of ours or a damaged database: say what was found.
+pub fn internal(message: impl Into<String>) -> Failure {
+    Error::new(state::INTERNAL, message).into()
+}

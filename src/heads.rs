@@ -1,0 +1,53 @@
+//! What a site holds, read from the streams themselves: the heads of all lanes, and the clock they make.
+//!
+//! A lane has no gaps, so its head says all. The clock is derived from the rows, and so cannot disagree with them.
+//! Cost: two index probes a lane, whatever the number of events.
+
+use crate::catalog::{self, StreamTable};
+use crate::error::Result;
+use crate::scan::{As, Head, Scan};
+use crate::stream;
+use gundb_core::{Clock, Dot, Lane, SiteId};
+use pgrx::pg_sys;
+
+/// Calls `found` for every lane of the streams (all, or one).
+pub fn each(
+    only: Option<&StreamTable>,
+    at: As,
+    mut found: impl FnMut(&StreamTable, SiteId, Lane, Head),
+) -> Result<()> {
+    let all;
+    let tables = match only {
+        Some(table) => core::slice::from_ref(table),
+        None => {
+            all = catalog::streams()?;
+            &all
+        }
+    };
+    for table in tables {
+        // SAFETY: the relation is open for as long as the scan; the lock is kept to the end of the transaction.
+        unsafe {
+            let relation = pg_sys::try_relation_open(table.table, pg_sys::AccessShareLock as i32);
+            if relation.is_null() {
+                continue;
+            }
+            let known = stream::of_relation(relation)?;
+            let mut scan = Scan::begin(relation, known.primary_key, at);
+            scan.heads(|site, lane, head| found(table, site, lane, head));
+            drop(scan);
+            pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        }
+    }
+    Ok(())
+}
+
+/// The clock of what is held, of the lanes that `take` chooses.
+pub fn clock(only: Option<&StreamTable>, at: As, take: impl Fn(&SiteId, Lane) -> bool) -> Result<Clock> {
+    let mut clock = Clock::new();
+    each(only, at, |table, site, lane, head| {
+        if take(&site, lane) {
+            clock.advance(&Dot { site, stream: table.stream, lane, seq: head.seq });
+        }
+    })?;
+    Ok(clock)
+}

@@ -1,0 +1,59 @@
+//! gundb as a PostgreSQL extension: datums in, datums out. The algebra lives in `gundb-core`.
+//!
+//! A guide to the rooms:
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | `boundary`, `error` | the border to PostgreSQL's errors; what gundb says |
+//! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
+//! | `catalog` | every statement against gundb's own tables |
+//! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
+//! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
+
+mod admin;
+mod append;
+mod boundary;
+mod call;
+mod catalog;
+mod drops;
+mod duplicate;
+mod error;
+mod heads;
+mod jsonb;
+mod lane;
+mod loading;
+mod random;
+mod restore;
+mod run;
+mod scan;
+mod settings;
+mod shared;
+mod span;
+mod spi;
+mod stamp;
+mod statement;
+mod stream;
+mod transaction;
+mod types;
+
+use pgrx::pg_sys;
+
+::pgrx::pg_module_magic!(name, version);
+
+/// Called when the library is loaded. Without preloading it only offers its functions, which say what is missing.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn _PG_init() {
+    // SAFETY: reads a flag.
+    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        return;
+    }
+    settings::register();
+    shared::register();
+    transaction::register();
+    stream::register();
+    statement::register();
+    drops::register();
+}

@@ -1,0 +1,118 @@
+//! Opening a run, giving stamps, and writing the run's record.
+//!
+//! Nobody waits for anybody here: every transaction that finds the record not yet committed writes a copy of it,
+//! and the copies are equal, since all come from the same shared memory and the same past.
+
+use crate::error::{Error, Result, internal, state};
+use crate::scan::As;
+use crate::shared::{self, Database, NoStamp, Running, Stamp};
+use crate::{catalog, heads, random, transaction};
+use gundb_core::{Hlc, SiteId};
+use pgrx::pg_sys;
+
+/// How far ahead of use the stored high-water mark is written, in milliseconds: a crash loses at most this much of
+/// the clock's closeness to the wall clock.
+const MARK_AHEAD_MS: u64 = 5_000;
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    const MICROSECONDS_1970_TO_2000: i64 = 946_684_800_000_000;
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    ((now + MICROSECONDS_1970_TO_2000).max(0) / 1000) as u64
+}
+
+/// This backend's database in shared memory.
+pub fn database() -> Result<&'static Database> {
+    if !shared::is_available() {
+        return Err(crate::loading::not_preloaded().into());
+    }
+    shared::database().ok_or_else(|| {
+        Error::new(state::CONFIGURATION_LIMIT, "more databases use gundb than gundb.max_databases allows")
+            .hint("Raise gundb.max_databases in postgresql.conf and restart the server.")
+            .into()
+    })
+}
+
+/// Opens the run if it is not open, and sees to it that this transaction or an earlier one has recorded it.
+pub fn open() -> Result<&'static Database> {
+    let database = database()?;
+    let mut running = database.running();
+    if running.run == 0 || running.extension != catalog::extension()?.oid.to_u32() {
+        draw(database)?;
+        running = database.running();
+    }
+    if !running.is_recorded() && transaction::with(|t| t.recorded) != Some(running.run) {
+        // Earlier runs and other sites only: of its own run a site speaks by stamps.
+        let clock = heads::clock(None, As::OfSnapshot, |site, lane| {
+            site.0.as_bytes() != &running.site || lane.run().number() != running.run
+        })?;
+        catalog::record_run(&running, &clock)?;
+        transaction::with(|t| t.recorded = Some(running.run));
+    }
+    Ok(database)
+}
+
+fn draw(database: &Database) -> Result<()> {
+    // SAFETY: reads a flag.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Err(Error::new(state::READ_ONLY, "cannot open a run during recovery").into());
+    }
+    let extension = catalog::extension()?.oid.to_u32();
+    let last = catalog::last_run()?;
+    let mark = catalog::stored_mark()?;
+    let site = match last {
+        Some((site, _)) => *site.0.as_bytes(),
+        None => random_site()?,
+    };
+    let mut run = 0;
+    while run == 0 {
+        run = u64::from_be_bytes(random::bytes::<8>()?) >> 16;
+    }
+    let started = Hlc::tick(mark, now_ms()).ok_or_else(end_of_time)?;
+    let mut candidate = Running::default();
+    candidate.extension = extension;
+    candidate.site = site;
+    candidate.run = run;
+    candidate.previous = last.map_or(0, |(_, run)| run.number());
+    candidate.started = started;
+    database.open_run(candidate, started.max(mark));
+    Ok(())
+}
+
+/// A site's id is a random uuid (version 4).
+fn random_site() -> Result<[u8; 16]> {
+    let mut bytes = random::bytes::<16>()?;
+    bytes[6] = (bytes[6] & 0x0F) | 0x40;
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+    Ok(bytes)
+}
+
+/// The next stamp. Moves the stored mark ahead first when the clock has reached it.
+pub fn stamp(database: &Database, now_ms: u64) -> Result<Stamp> {
+    loop {
+        match database.stamp(now_ms) {
+            Ok(stamp) => return Ok(stamp),
+            Err(NoStamp::EndOfTime) => return Err(end_of_time().into()),
+            Err(NoStamp::MarkReached(next)) => move_mark(database, next)?,
+        }
+    }
+}
+
+/// Stores a mark some seconds past `reached`. `greatest` in the statement makes concurrent moves harmless.
+pub fn move_mark(database: &Database, reached: Hlc) -> Result<()> {
+    let ahead = Hlc::new((reached.millis() + MARK_AHEAD_MS).min(Hlc::MAX.millis()), 0).ok_or_else(end_of_time)?;
+    catalog::store_mark(ahead.max(reached))?;
+    database.set_mark(ahead.max(reached));
+    Ok(())
+}
+
+fn end_of_time() -> Error {
+    Error::new(state::OUT_OF_RANGE, "the hybrid logical clock has reached the end of year 9999")
+        .hint("Check the server's clock.")
+}
+
+/// This site. Opens a run, and so writes, where the site has none yet.
+pub fn site() -> Result<SiteId> {
+    open()?.site().ok_or_else(|| internal("a run was opened without a site"))
+}

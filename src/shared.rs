@@ -1,0 +1,421 @@
+//! Shared memory: what one life of the server remembers of each database with the extension.
+//!
+//! This memory *is* the run: it lives from start to stop or crash, so a lane, whose run is drawn here, is never
+//! continued by a later life, whatever happened to the data directory in between.
+//!
+//! Must hold: stamps grow; of two stamps of a run the greater never carries the smaller epoch; a lane number below
+//! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
+
+use uuid::Uuid;
+use crate::settings;
+use gundb_core::{Hlc, Run, SiteId};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::spinlock::PgSpinLock;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+/// Streams named to the worker one by one; beyond that it looks at all of them.
+pub const NEWS_MAX: usize = 64;
+
+/// One database's slot.
+pub struct Database {
+    oid: AtomicU32,
+    running: PgSpinLock<Running>,
+    news: PgSpinLock<News>,
+    /// The worker's latch, null while there is no worker.
+    worker_latch: AtomicPtr<pg_sys::Latch>,
+    worker_pid: AtomicU32,
+    /// Set by the first commit the worker has not looked at yet; later ones need not wake it again.
+    worker_called: AtomicBool,
+    /// Whether rows may bring their coordinates; ends with the first append.
+    restoring: AtomicBool,
+    /// Consumers that wait for news.
+    waiters: core::cell::UnsafeCell<pg_sys::ConditionVariable>,
+}
+
+/// What the run knows. All zero: no run yet.
+#[derive(Clone, Copy)]
+pub struct Running {
+    /// The extension's oid: a dropped and re-created extension is another site.
+    pub extension: u32,
+    pub site: [u8; 16],
+    pub run: u64,
+    /// The run before, 0 if none, and the stamp at which this one was drawn: they travel in the run's record.
+    pub previous: u64,
+    pub started: Hlc,
+    hlc: Hlc,
+    mark: Hlc,
+    pub epoch: u64,
+    lane_floor: u32,
+    lane_top: u32,
+    /// Whether a committed transaction has written the run's record and its epoch 0.
+    recorded: bool,
+}
+
+impl Default for Running {
+    fn default() -> Running {
+        Running {
+            extension: 0,
+            site: [0; 16],
+            run: 0,
+            previous: 0,
+            started: Hlc::MIN,
+            hlc: Hlc::MIN,
+            mark: Hlc::MIN,
+            epoch: 0,
+            lane_floor: 0,
+            lane_top: 0,
+            recorded: false,
+        }
+    }
+}
+
+impl Running {
+    pub fn is_recorded(&self) -> bool {
+        self.recorded
+    }
+}
+
+struct News {
+    streams: [u32; NEWS_MAX],
+    len: usize,
+    all: bool,
+}
+
+// SAFETY: plain data without pointers into one process; always behind the spinlock.
+unsafe impl pgrx::PGRXSharedMemory for Running {}
+// SAFETY: as above.
+unsafe impl pgrx::PGRXSharedMemory for News {}
+// SAFETY: every field is an atomic, a spinlock, or PostgreSQL's own shared structure.
+unsafe impl Sync for Database {}
+
+/// A stamp, with the epoch that was the greatest when it was taken.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    pub hlc: Hlc,
+    pub epoch: u64,
+}
+
+/// Why no stamp could be given.
+pub enum NoStamp {
+    /// The written mark must be moved ahead first.
+    MarkReached(Hlc),
+    /// The clock is at the end of year 9999.
+    EndOfTime,
+}
+
+struct Memory {
+    databases: *const Database,
+    count: usize,
+    lock: *mut pg_sys::LWLock,
+    launcher: *const Launcher,
+}
+
+/// What the launcher is told.
+pub struct Launcher {
+    pub latch: AtomicPtr<pg_sys::Latch>,
+    /// Databases whose worker is to be started, moved by one at each request.
+    pub requests: AtomicUsize,
+}
+
+struct Once(core::cell::UnsafeCell<Option<Memory>>);
+// SAFETY: written once in the postmaster before it forks; a backend has one thread.
+unsafe impl Sync for Once {}
+static MEMORY: Once = Once(core::cell::UnsafeCell::new(None));
+
+struct Mine(core::cell::Cell<Option<&'static Database>>);
+// SAFETY: a backend has one thread.
+unsafe impl Sync for Mine {}
+static MINE: Mine = Mine(core::cell::Cell::new(None));
+
+const NAME: &CStr = c"gundb";
+
+fn memory() -> Option<&'static Memory> {
+    // SAFETY: written once, before any backend reads it.
+    unsafe { (*MEMORY.0.get()).as_ref() }
+}
+
+/// Whether the library was preloaded.
+pub fn is_available() -> bool {
+    memory().is_some()
+}
+
+fn bytes(count: usize) -> usize {
+    size_of::<Launcher>() + count * size_of::<Database>()
+}
+
+static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
+static mut PREVIOUS_STARTUP: pg_sys::shmem_startup_hook_type = None;
+
+/// Installs the hooks by which PostgreSQL asks for, and hands out, shared memory.
+pub fn register() {
+    // SAFETY: called from _PG_init in the postmaster.
+    unsafe {
+        PREVIOUS_REQUEST = pg_sys::shmem_request_hook;
+        pg_sys::shmem_request_hook = Some(request);
+        PREVIOUS_STARTUP = pg_sys::shmem_startup_hook;
+        pg_sys::shmem_startup_hook = Some(startup);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn request() {
+    // SAFETY: this hook is where these calls are allowed.
+    unsafe {
+        if let Some(previous) = PREVIOUS_REQUEST {
+            previous();
+        }
+        pg_sys::RequestAddinShmemSpace(bytes(settings::max_databases()));
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
+    }
+}
+
+/// Lays the memory out.
+#[pg_guard]
+unsafe extern "C-unwind" fn startup() {
+    let count = settings::max_databases();
+    // SAFETY: ShmemInitStruct returns memory of the requested size, aligned for any type; it is written here once,
+    // before the first backend is forked, and again after a crash, when no backend is left.
+    unsafe {
+        if let Some(previous) = PREVIOUS_STARTUP {
+            previous();
+        }
+        let mut found = false;
+        let start = pg_sys::ShmemInitStruct(NAME.as_ptr(), bytes(count), &mut found);
+        let launcher = start.cast::<Launcher>();
+        let databases = start.add(size_of::<Launcher>()).cast::<Database>();
+        if !found {
+            launcher.write(Launcher { latch: AtomicPtr::default(), requests: AtomicUsize::new(0) });
+            for i in 0..count {
+                let slot = databases.add(i);
+                slot.write(Database {
+                    oid: AtomicU32::new(0),
+                    running: PgSpinLock::new(Running::default()),
+                    news: PgSpinLock::new(News { streams: [0; NEWS_MAX], len: 0, all: false }),
+                    worker_latch: AtomicPtr::default(),
+                    worker_pid: AtomicU32::new(0),
+                    worker_called: AtomicBool::new(false),
+                    restoring: AtomicBool::new(false),
+                    waiters: core::mem::zeroed(),
+                });
+                pg_sys::ConditionVariableInit((*slot).waiters.get());
+            }
+        }
+        let lock = &raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock;
+        *MEMORY.0.get() = Some(Memory { databases, count, lock, launcher });
+    }
+}
+
+/// The launcher's part.
+pub fn launcher() -> Option<&'static Launcher> {
+    // SAFETY: shared memory stays mapped for the life of the process.
+    memory().map(|memory| unsafe { &*memory.launcher })
+}
+
+fn slots(memory: &'static Memory) -> &'static [Database] {
+    // SAFETY: `count` slots were written in `startup`.
+    unsafe { core::slice::from_raw_parts(memory.databases, memory.count) }
+}
+
+/// This backend's database; claims a slot for it when it has none.
+pub fn database() -> Option<&'static Database> {
+    if let Some(mine) = MINE.0.get() {
+        return Some(mine);
+    }
+    let memory = memory()?;
+    // SAFETY: set before any SQL can run in this backend.
+    let oid = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    if oid == 0 {
+        return None;
+    }
+    // SAFETY: an ordinary LWLock section; nothing in it raises.
+    let found = unsafe {
+        pg_sys::LWLockAcquire(memory.lock, pg_sys::LWLockMode::LW_EXCLUSIVE);
+        let all = slots(memory);
+        let found = all
+            .iter()
+            .find(|slot| slot.oid.load(Ordering::Relaxed) == oid)
+            .or_else(|| all.iter().find(|slot| slot.oid.load(Ordering::Relaxed) == 0));
+        if let Some(slot) = found {
+            slot.oid.store(oid, Ordering::Relaxed);
+        }
+        pg_sys::LWLockRelease(memory.lock);
+        found
+    };
+    MINE.0.set(found);
+    found
+}
+
+/// The slot of a database, if it has one.
+pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
+    slots(memory()?).iter().find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
+}
+
+/// Forgets a database that was dropped, so that another may use its slot, and its oid.
+pub fn forget_database(oid: pg_sys::Oid) {
+    if let Some(slot) = database_by_oid(oid) {
+        *slot.running.lock() = Running::default();
+        slot.oid.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Database {
+    /// What the run knows now.
+    pub fn running(&self) -> Running {
+        *self.running.lock()
+    }
+
+    /// Opens a run, unless another backend was first. `hlc` and `mark` are the stored high-water mark.
+    pub fn open_run(&self, candidate: Running, mark: Hlc) {
+        let mut running = self.running.lock();
+        if running.run == 0 || running.extension != candidate.extension {
+            *running = Running { hlc: mark, mark, ..candidate };
+        }
+    }
+
+    /// Ends the run: the next append draws another. The caller has locked out all appenders.
+    pub fn end_run(&self) {
+        *self.running.lock() = Running::default();
+    }
+
+    pub fn run(&self) -> Option<Run> {
+        Run::new(self.running().run)
+    }
+
+    pub fn site(&self) -> Option<SiteId> {
+        let running = self.running();
+        (running.run != 0).then(|| SiteId(Uuid::from_bytes(running.site)))
+    }
+
+    /// The next stamp, greater than every one before it.
+    pub fn stamp(&self, now_ms: u64) -> core::result::Result<Stamp, NoStamp> {
+        let mut running = self.running.lock();
+        let next = Hlc::tick(running.hlc, now_ms).ok_or(NoStamp::EndOfTime)?;
+        if next > running.mark {
+            return Err(NoStamp::MarkReached(next));
+        }
+        running.hlc = next;
+        Ok(Stamp { hlc: next, epoch: running.epoch })
+    }
+
+    /// The clock's present value, without moving it.
+    pub fn hlc(&self) -> Hlc {
+        self.running.lock().hlc
+    }
+
+    /// Stamps up to `mark` may be given: it is stored.
+    pub fn set_mark(&self, mark: Hlc) {
+        let mut running = self.running.lock();
+        running.mark = running.mark.max(mark);
+    }
+
+    pub fn mark(&self) -> Hlc {
+        self.running.lock().mark
+    }
+
+    /// An epoch that a snapshot has shown.
+    pub fn saw_epoch(&self, epoch: u64) {
+        let mut running = self.running.lock();
+        running.epoch = running.epoch.max(epoch);
+    }
+
+    /// A transaction that wrote the record of `run` has committed.
+    pub fn set_recorded(&self, run: u64) {
+        let mut running = self.running.lock();
+        if running.run == run {
+            running.recorded = true;
+        }
+    }
+
+    /// The lowest lane number that may be handed out.
+    pub fn lane_floor(&self) -> u32 {
+        self.running.lock().lane_floor
+    }
+
+    /// Lane `number` is in use.
+    pub fn took_lane(&self, number: u32) {
+        let mut running = self.running.lock();
+        running.lane_top = running.lane_top.max(number);
+    }
+
+    /// No lane number handed out so far is handed out again in this run.
+    pub fn raise_lane_floor(&self) {
+        let mut running = self.running.lock();
+        if running.run != 0 {
+            running.lane_floor = running.lane_top + 1;
+            running.lane_top = running.lane_floor;
+        }
+    }
+
+    /// Whether rows may bring their coordinates.
+    pub fn is_restoring(&self) -> bool {
+        self.restoring.load(Ordering::Relaxed)
+    }
+
+    pub fn set_restoring(&self, restoring: bool) {
+        self.restoring.store(restoring, Ordering::Relaxed);
+    }
+
+    /// A committed transaction wrote to these streams: tell the worker. Never raises.
+    pub fn announce(&self, streams: impl Iterator<Item = pg_sys::Oid>) {
+        {
+            let mut news = self.news.lock();
+            for stream in streams {
+                let stream = stream.to_u32();
+                let len = news.len;
+                if news.all || news.streams[..len].contains(&stream) {
+                    continue;
+                }
+                if len == NEWS_MAX {
+                    news.all = true;
+                } else {
+                    news.streams[len] = stream;
+                    news.len = len + 1;
+                }
+            }
+        }
+        self.call_worker();
+    }
+
+    /// Wakes the worker, if there is one and it was not called already.
+    pub fn call_worker(&self) {
+        let latch = self.worker_latch.load(Ordering::Acquire);
+        if !latch.is_null() && !self.worker_called.swap(true, Ordering::AcqRel) {
+            // SAFETY: a latch of the PGPROC array, which stays mapped; setting another process's is allowed.
+            unsafe { pg_sys::SetLatch(latch) };
+        }
+    }
+
+    /// The streams with news since the last call; `None` means look at all.
+    pub fn take_news(&self, out: &mut Vec<pg_sys::Oid>) -> bool {
+        self.worker_called.store(false, Ordering::Release);
+        let mut copy = [0; NEWS_MAX];
+        let (len, all) = {
+            let mut news = self.news.lock();
+            copy = core::mem::replace(&mut news.streams, copy);
+            let taken = (news.len, news.all);
+            (news.len, news.all) = (0, false);
+            taken
+        };
+        out.extend(copy[..len].iter().map(|&oid| pg_sys::Oid::from(oid)));
+        all
+    }
+
+    /// The worker comes to work, or (null) leaves.
+    pub fn set_worker(&self, latch: *mut pg_sys::Latch, pid: u32) {
+        self.worker_called.store(false, Ordering::Release);
+        self.worker_pid.store(pid, Ordering::Release);
+        self.worker_latch.store(latch, Ordering::Release);
+    }
+
+    /// The worker's process id, 0 if there is none.
+    pub fn worker_pid(&self) -> u32 {
+        self.worker_pid.load(Ordering::Acquire)
+    }
+
+    /// What consumers that wait sleep on.
+    pub fn waiters(&self) -> *mut pg_sys::ConditionVariable {
+        self.waiters.get()
+    }
+}

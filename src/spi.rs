@@ -1,0 +1,359 @@
+//! Running SQL from Rust with PostgreSQL's errors kept whole, and as the extension's owner where need be.
+//!
+//! pgrx has an SPI of its own; this one exists because errors that pass through it lose fields (see `boundary`),
+//! and because plans are kept for the life of the backend here.
+//!
+//! Unsafe: SPI. Must hold: [`connect`] and finish are paired on every path that does not raise; rows are read
+//! only inside `connect`.
+
+use crate::boundary::try_pg;
+use crate::error::{Failure, Result, internal};
+use core::ffi::{c_char, c_int, c_long};
+use gundb_core::{Chain, Clock, Hlc, Lane};
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+// Raw, unguarded: an error must reach `try_pg` whole.
+unsafe extern "C-unwind" {
+    fn SPI_connect() -> c_int;
+    fn SPI_finish() -> c_int;
+    fn SPI_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid) -> pg_sys::SPIPlanPtr;
+    fn SPI_keepplan(plan: pg_sys::SPIPlanPtr) -> c_int;
+    fn SPI_execute_plan(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const c_char,
+        read_only: bool,
+        tcount: c_long,
+    ) -> c_int;
+    fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
+}
+
+/// An argument: its type and value.
+#[derive(Clone, Copy)]
+pub struct Arg {
+    pub oid: Oid,
+    pub value: Option<Datum>,
+}
+
+/// Text, bytes or a number as an argument.
+pub mod arg {
+    use super::*;
+
+    pub fn text(value: &str) -> Arg {
+        Arg { oid: pg_sys::TEXTOID, value: Some(varlena(value.as_bytes())) }
+    }
+    pub fn text_or_null(value: Option<&str>) -> Arg {
+        Arg { oid: pg_sys::TEXTOID, value: value.map(|value| varlena(value.as_bytes())) }
+    }
+    pub fn bytea(value: &[u8]) -> Arg {
+        Arg { oid: pg_sys::BYTEAOID, value: Some(varlena(value)) }
+    }
+    pub fn int8(value: i64) -> Arg {
+        Arg { oid: pg_sys::INT8OID, value: Some(Datum::from(value)) }
+    }
+    pub fn oid(value: Oid) -> Arg {
+        Arg { oid: pg_sys::OIDOID, value: Some(Datum::from(value)) }
+    }
+    pub fn bool(value: bool) -> Arg {
+        Arg { oid: pg_sys::BOOLOID, value: Some(Datum::from(value)) }
+    }
+    pub fn uuid(value: &[u8; 16]) -> Arg {
+        Arg { oid: pg_sys::UUIDOID, value: Some(fixed(value)) }
+    }
+    pub fn of(oid: Oid, value: Option<Datum>) -> Arg {
+        Arg { oid, value }
+    }
+}
+
+/// Copies bytes into a fresh varlena.
+pub fn varlena(bytes: &[u8]) -> Datum {
+    // SAFETY: the allocation has room for the header and the bytes.
+    unsafe {
+        let size = bytes.len() + pg_sys::VARHDRSZ;
+        let pointer = pg_sys::palloc(size).cast::<pg_sys::varlena>();
+        pgrx::set_varsize_4b(pointer, size as i32);
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer.cast::<u8>().add(pg_sys::VARHDRSZ), bytes.len());
+        Datum::from(pointer)
+    }
+}
+
+/// Copies bytes into a fresh by-reference value of fixed length.
+pub fn fixed(bytes: &[u8]) -> Datum {
+    // SAFETY: as above.
+    unsafe {
+        let pointer = pg_sys::palloc(bytes.len()).cast::<u8>();
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer, bytes.len());
+        Datum::from(pointer)
+    }
+}
+
+/// The bytes of a varlena datum, detoasted; valid as long as the current memory context.
+///
+/// # Safety
+/// `datum` is a varlena.
+pub unsafe fn bytes_of<'a>(datum: Datum) -> &'a [u8] {
+    unsafe {
+        let pointer = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        core::slice::from_raw_parts(pgrx::vardata_any(pointer).cast::<u8>(), pgrx::varsize_any_exhdr(pointer))
+    }
+}
+
+/// Copies a varlena into the memory that was current before SPI was connected.
+///
+/// # Safety
+/// `datum` is a varlena, and SPI is connected.
+pub unsafe fn copy_out(datum: Datum) -> Datum {
+    unsafe {
+        let bytes = bytes_of(datum);
+        let size = bytes.len() + pg_sys::VARHDRSZ;
+        let pointer = pg_sys::SPI_palloc(size).cast::<pg_sys::varlena>();
+        pgrx::set_varsize_4b(pointer, size as i32);
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer.cast::<u8>().add(pg_sys::VARHDRSZ), bytes.len());
+        Datum::from(pointer)
+    }
+}
+
+/// The text of a varlena datum.
+///
+/// # Safety
+/// `datum` is a text of a database in UTF8 (others are refused at CREATE EXTENSION).
+pub unsafe fn text_of<'a>(datum: Datum) -> &'a str {
+    let bytes = unsafe { bytes_of(datum) };
+    // A database with encoding UTF8 holds only valid text.
+    core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+}
+
+/// How a statement sees the database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As a statement of the user's would: a fresh snapshot under READ COMMITTED.
+    Write,
+    /// Through the active snapshot, without writing.
+    Read,
+}
+
+/// What is connected: proof that rows may be read.
+pub struct Spi(());
+
+/// Runs `f` with SPI connected.
+pub fn connect<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
+    // SAFETY: raw calls only.
+    try_pg(|| unsafe { SPI_connect() })?;
+    let value = f(&Spi(()))?;
+    try_pg(|| unsafe { SPI_finish() })?;
+    Ok(value)
+}
+
+thread_local! {
+    static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
+}
+
+/// Plans kept a backend; beyond that all are dropped from memory and made anew.
+const PLANS_MAX: usize = 4096;
+
+impl Spi {
+    /// Runs a statement whose plan is kept for the life of the backend.
+    pub fn run(&self, sql: &str, args: &[Arg], mode: Mode, limit: i64) -> Result<Rows> {
+        let plan = match PLANS.with_borrow(|plans| plans.get(sql).copied()) {
+            Some(plan) => plan,
+            None => self.prepare(sql, args)?,
+        };
+        let mut values = args.iter().map(|a| a.value.unwrap_or(Datum::null())).collect::<Vec<_>>();
+        let nulls = args.iter().map(|a| if a.value.is_none() { b'n' } else { b' ' }).collect::<Vec<_>>();
+        let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr().cast());
+        // SAFETY: a kept plan, with as many values as it was prepared for; they outlive the call.
+        let code = try_pg(|| unsafe { SPI_execute_plan(plan, values, nulls, mode == Mode::Read, limit as c_long) })?;
+        Self::rows(code, sql)
+    }
+
+    /// Runs a statement once: DDL, and what names a table chosen at run time.
+    pub fn run_once(&self, sql: &str, mode: Mode) -> Result<Rows> {
+        let text = c_string(sql)?;
+        let source = text.as_ptr();
+        // SAFETY: a NUL-terminated string that outlives the call.
+        let code = try_pg(|| unsafe { SPI_execute(source, mode == Mode::Read, 0) })?;
+        Self::rows(code, sql)
+    }
+
+    fn prepare(&self, sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
+        let text = c_string(sql)?;
+        let mut oids = args.iter().map(|a| a.oid).collect::<Vec<_>>();
+        let (source, types, count) = (text.as_ptr(), oids.as_mut_ptr(), oids.len() as c_int);
+        // SAFETY: `count` types; both pointers outlive the call.
+        let plan = try_pg(|| unsafe {
+            let plan = SPI_prepare(source, count, types);
+            if !plan.is_null() {
+                SPI_keepplan(plan);
+            }
+            plan
+        })?;
+        if plan.is_null() {
+            return Err(internal(format!("could not prepare: {sql}")));
+        }
+        PLANS.with_borrow_mut(|plans| {
+            if plans.len() >= PLANS_MAX {
+                plans.clear();
+            }
+            plans.insert(sql.to_owned(), plan);
+        });
+        Ok(plan)
+    }
+
+    fn rows(code: c_int, sql: &str) -> Result<Rows> {
+        if code < 0 {
+            return Err(internal(format!("SPI error {code} in: {sql}")));
+        }
+        // SAFETY: set by the call that has just returned.
+        unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }) }
+    }
+}
+
+fn c_string(sql: &str) -> Result<std::ffi::CString> {
+    std::ffi::CString::new(sql).map_err(|_| internal("a statement contained a NUL byte"))
+}
+
+/// The rows of a statement; valid until SPI is finished.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
+        (0..self.count).map(|index| Row { table: self.table, index })
+    }
+
+    pub fn first(&self) -> Option<Row> {
+        self.iter().next()
+    }
+}
+
+/// One row. Columns are counted from 1, as in SQL; the caller knows their types, having written the statement.
+#[derive(Clone, Copy)]
+pub struct Row {
+    table: *mut pg_sys::SPITupleTable,
+    index: usize,
+}
+
+impl Row {
+    pub fn datum(&self, column: usize) -> Option<Datum> {
+        let mut null = false;
+        // SAFETY: `index` is below the number of rows that SPI returned.
+        let value = unsafe {
+            let tuple = *(*self.table).vals.add(self.index);
+            pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as i32, &mut null)
+        };
+        (!null).then_some(value)
+    }
+
+    pub fn text(&self, column: usize) -> Option<String> {
+        // SAFETY: the statement's author knows that the column is text.
+        self.datum(column).map(|datum| unsafe { text_of(datum) }.to_owned())
+    }
+
+    pub fn int8(&self, column: usize) -> Option<i64> {
+        self.datum(column).map(|datum| datum.value() as i64)
+    }
+
+    pub fn int4(&self, column: usize) -> Option<i32> {
+        self.datum(column).map(|datum| datum.value() as i32)
+    }
+
+    pub fn oid(&self, column: usize) -> Option<Oid> {
+        self.datum(column).map(|datum| Oid::from(datum.value() as u32))
+    }
+
+    pub fn bool(&self, column: usize) -> Option<bool> {
+        self.datum(column).map(|datum| datum.value() != 0)
+    }
+
+    pub fn uuid(&self, column: usize) -> Option<[u8; 16]> {
+        // SAFETY: as for `text`.
+        self.datum(column).map(|datum| unsafe { crate::scan::sixteen(datum) })
+    }
+
+    pub fn hlc(&self, column: usize) -> Option<Hlc> {
+        self.int8(column).map(crate::scan::stored_hlc)
+    }
+
+    pub fn lane(&self, column: usize) -> Option<Lane> {
+        self.int8(column).map(crate::scan::stored_lane)
+    }
+
+    pub fn chain(&self, column: usize) -> Option<Chain> {
+        self.uuid(column).map(Chain)
+    }
+
+    pub fn clock(&self, column: usize) -> Result<Option<Clock>> {
+        // SAFETY: as for `text`.
+        let Some(bytes) = self.datum(column).map(|datum| unsafe { bytes_of(datum) }) else { return Ok(None) };
+        Clock::decode(bytes).map(Some).map_err(|error| internal(format!("a stored clock is damaged: {error}")))
+    }
+}
+
+/// Runs `f` as the owner of the extension, with a search path that nobody can write to.
+///
+/// For what every appender must be able to write but no user may: the run's record, epochs, the stored mark.
+pub fn as_owner<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    struct Restore(Oid, i32, i32);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: gives back what was saved; neither call raises.
+            unsafe {
+                pg_sys::AtEOXact_GUC(false, self.2);
+                pg_sys::SetUserIdAndSecContext(self.0, self.1);
+            }
+        }
+    }
+    let owner = crate::catalog::owner()?;
+    let (mut user, mut context) = (Oid::INVALID, 0);
+    // SAFETY: the saved values are restored when `restore` drops, also while an error unwinds.
+    let _restore = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let level = pg_sys::NewGUCNestLevel();
+        let restore = Restore(user, context, level);
+        pg_sys::SetUserIdAndSecContext(
+            owner,
+            context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32,
+        );
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        restore
+    };
+    f()
+}
+
+/// Runs `f` with a snapshot that shows everything committed by now, even under REPEATABLE READ.
+pub fn with_latest_snapshot<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: pushed and popped in pairs; after an error, abort pops it.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let value = f()?;
+        pg_sys::PopActiveSnapshot();
+        Ok(value)
+    }
+}
+
+impl From<core::convert::Infallible> for Failure {
+    fn from(never: core::convert::Infallible) -> Failure {
+        match never {}
+    }
+}

@@ -1,0 +1,283 @@
+//! The stamp: the BEFORE INSERT row trigger of every stream table, which turns a row into an event.
+//!
+//! It gives the row its place (site, lane, seq), its time (hlc, transaction, epoch), its id and salt, and the chain
+//! that binds it to everything before it in its lane. No plan and no SPI on this path but at the first append of a
+//! run and when something about the stream has to be read anew.
+//!
+//! Must hold: a row that is stamped is inserted, or the whole statement fails, or the head is read again before the
+//! next stamp. The first follows from the trigger being the last one; the last covers ON CONFLICT DO NOTHING, which
+//! drops rows after their triggers ran.
+//!
+//! Unsafe: trigger data and tuples.
+
+use uuid::Uuid;
+use crate::error::{Error, Result, internal, state};
+use crate::jsonb::{self, JsonbError};
+use crate::scan::{column, sixteen, to_stored};
+use crate::spi::{bytes_of, fixed, text_of, varlena};
+use crate::stream::{self, Stream};
+use crate::transaction::{Held, Stamped};
+use crate::{boundary, catalog, duplicate, lane, random, restore, run, settings, statement, transaction};
+use gundb_core::chain::{Header, content_hash};
+use gundb_core::json::Printer;
+use gundb_core::{Run, SiteId};
+use pgrx::pg_sys::{self, Datum};
+use std::ffi::CStr;
+
+/// Whether a trigger function was called as one, BEFORE and FOR EACH ROW.
+unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> Result<*mut pg_sys::TriggerData> {
+    unsafe {
+        let context = (*fcinfo).context;
+        if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+            return Err(Error::new(state::WRONG_OBJECT, "this function can only be called as a trigger").into());
+        }
+        Ok(context.cast())
+    }
+}
+
+crate::sql_function! {
+    /// `gundb.stamp()`: the trigger.
+    fn gundb_stamp(call) {
+        // SAFETY: `call` holds PostgreSQL's own fcinfo.
+        unsafe {
+            let trigger = trigger_data(call.fcinfo())?;
+            stamp(&*trigger)
+        }
+    }
+}
+
+crate::sql_function! {
+    /// `gundb.guard()`: refuses what would change an event.
+    fn gundb_guard(call) {
+        // SAFETY: as above.
+        unsafe {
+            let trigger = &*trigger_data(call.fcinfo())?;
+            let table = CStr::from_ptr((*(*trigger.tg_relation).rd_rel).relname.data.as_ptr()).to_string_lossy();
+            let action = match trigger.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+                pg_sys::TRIGGER_EVENT_UPDATE => "UPDATE",
+                pg_sys::TRIGGER_EVENT_DELETE => "DELETE from",
+                pg_sys::TRIGGER_EVENT_TRUNCATE => "TRUNCATE",
+                _ => return refuse_parent(),
+            };
+            Err(Error::new(state::IMMUTABLE, format!("cannot {action} \"{table}\": events are immutable"))
+                .hint(if action == "TRUNCATE" {
+                    "gundb.reset() empties every stream while no peer was ever added; gundb.drop_stream() drops one."
+                } else {
+                    "Append an event that says what changed."
+                })
+                .into())
+        }
+    }
+}
+
+fn refuse_parent() -> Result<Datum> {
+    Err(Error::new(state::WRONG_OBJECT, "cannot insert into \"gundb.event\": it is the parent of all streams")
+        .hint("Insert into a stream's own table, or use gundb.append('stream', 'Type', '{…}').")
+        .into())
+}
+
+unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
+    unsafe {
+        let relation = trigger.tg_relation;
+        let descriptor = (*relation).rd_att;
+        let stream = stream::of_relation(relation)?;
+        let natts = (*descriptor).natts as usize;
+        let mut values = vec![Datum::null(); natts];
+        let mut nulls = vec![true; natts];
+        pg_sys::heap_deform_tuple(trigger.tg_trigtuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+
+        if restore::is_open() && !nulls[column::CHAIN] {
+            restore::check(&nulls)?;
+            return Ok(Datum::from(trigger.tg_trigtuple));
+        }
+        refuse_coordinates(&nulls)?;
+        let kind = required(&values, &nulls, column::TYPE, &stream)?;
+        let kind = text_of(kind);
+        let data = required(&values, &nulls, column::DATA, &stream)?;
+        let key = (!nulls[column::KEY]).then(|| text_of(values[column::KEY]));
+
+        let database = run::open()?;
+        let running = database.running();
+        let (site, run) = match Run::new(running.run) {
+            Some(run) => (SiteId(Uuid::from_bytes(running.site)), run),
+            None => return Err(internal("a run was opened without a number")),
+        };
+        let now_ms = run::now_ms();
+
+        let id = if nulls[column::ID] {
+            let id = random::uuid_v7(now_ms)?;
+            values[column::ID] = fixed(&id);
+            id
+        } else {
+            let id = sixteen(values[column::ID]);
+            if duplicate::exists(relation, &stream, &id) {
+                if statement::skips_conflicts(stream.table) {
+                    return Ok(Datum::null());
+                }
+                return Err(duplicate::already_there(&stream, &id));
+            }
+            id
+        };
+
+        // Both texts count against one limit.
+        let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
+        let data_text = canonical(bytes_of(data), limit)?;
+        let meta = if nulls[column::META] { None } else { Some(bytes_of(values[column::META])) };
+        let meta = actor(meta, &mut values[column::META])?;
+        let meta_text = match meta {
+            Some(bytes) if jsonb::is_empty_object(bytes) => "{}".to_owned(),
+            Some(bytes) if !jsonb::is_object(bytes) => {
+                return Err(Error::new(state::INVALID_PARAMETER, "meta must be a JSON object").into());
+            }
+            Some(bytes) => canonical(bytes, limit.saturating_sub(data_text.len()))?,
+            None => {
+                values[column::META] = varlena(&EMPTY_OBJECT.to_ne_bytes());
+                "{}".to_owned()
+            }
+        };
+        check_type(&stream, kind, &data_text)?;
+
+        // From here on nothing refuses the row.
+        let skips = statement::skips_conflicts(stream.table);
+        if skips {
+            transaction::with(|t| t.let_go(stream.table));
+        }
+        let held = lane::hold(relation, &stream, database, &site, run)?;
+        let stamp = run::stamp(database, now_ms)?;
+        let xact = transaction::with(|t| *t.xact.get_or_insert(stamp.hlc));
+        let salt = random::bytes::<16>()?;
+        let content = content_hash(&salt, key, &data_text, &meta_text);
+        let header =
+            Header { xact, hlc: stamp.hlc, id: uuid::Uuid::from_bytes(id), kind, epoch: stamp.epoch };
+        let chain = held.chain.next(&header, &content);
+        let seq = held.seq + 1;
+        transaction::with(|t| {
+            t.wrote(stream.table, held.lane, held.seq);
+            t.was_stamped(stream.table, Stamped { lane: held.lane, seq, hlc: stamp.hlc, id });
+            if skips {
+                t.let_go(stream.table);
+            } else {
+                t.hold(stream.table, Held { lane: held.lane, seq, chain });
+            }
+        });
+
+        values[column::SITE] = fixed(site.0.as_bytes());
+        values[column::LANE] = Datum::from(to_stored(held.lane.to_bits()));
+        values[column::SEQ] = Datum::from(seq as i64);
+        values[column::HLC] = Datum::from(to_stored(stamp.hlc.to_bits()));
+        values[column::XACT] = Datum::from(to_stored(xact.to_bits()));
+        values[column::EPOCH] = Datum::from(stamp.epoch as i64);
+        values[column::CHAIN] = fixed(&chain.0);
+        values[column::SALT] = fixed(&salt);
+        for column in 0..=column::TYPE {
+            nulls[column] = false;
+        }
+        nulls[column::META] = false;
+        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        Ok(Datum::from(tuple))
+    }
+}
+
+/// A jsonb container of no pairs: the header word alone.
+const EMPTY_OBJECT: u32 = 0x2000_0000;
+
+fn refuse_coordinates(nulls: &[bool]) -> Result<()> {
+    const GIVEN_BY_GUNDB: [usize; 8] = [
+        column::SITE,
+        column::LANE,
+        column::SEQ,
+        column::HLC,
+        column::XACT,
+        column::EPOCH,
+        column::CHAIN,
+        column::SALT,
+    ];
+    match GIVEN_BY_GUNDB.iter().find(|&&column| !nulls[column]) {
+        None => Ok(()),
+        Some(&column) => Err(Error::new(
+            state::COORDINATE_SUPPLIED,
+            format!("column \"{}\" of a stream is given by gundb and cannot be supplied", column::NAMES[column]),
+        )
+        .hint("Leave it out, or give NULL. To load a dump with its coordinates, see gundb.begin_restore().")
+        .into()),
+    }
+}
+
+fn required(values: &[Datum], nulls: &[bool], column: usize, stream: &Stream) -> Result<Datum> {
+    if nulls[column] {
+        let name = column::NAMES[column];
+        return Err(Error::new(
+            state::NOT_NULL,
+            format!("null value in column \"{name}\" of stream \"{}\" violates not-null constraint", stream.name),
+        )
+        .hint(if column == column::DATA { "Write '{}' for an event without data." } else { "Give the event a type." })
+        .into());
+    }
+    Ok(values[column])
+}
+
+/// The text that jsonb prints, within the limit.
+pub fn canonical(bytes: &[u8], limit: usize) -> Result<String> {
+    let mut printer = Printer::new(limit);
+    match jsonb::print(bytes, &mut printer) {
+        Ok(()) => Ok(printer.finish()),
+        Err(JsonbError::TooLarge) => Err(Error::new(
+            state::EVENT_TOO_LARGE,
+            format!("the event is larger than gundb.max_event_size ({} kB)", settings::max_event_bytes() / 1024),
+        )
+        .detail("The size is that of key, data and meta as printed text; numbers with large exponents print long.")
+        .hint("Store large content elsewhere and append a reference to it, or raise gundb.max_event_size.")
+        .into()),
+        Err(JsonbError::TooDeep) => Err(Error::new(
+            state::TOO_LARGE,
+            format!("the event's JSON is nested deeper than {} levels", jsonb::DEPTH_MAX),
+        )
+        .hint("Flatten the document.")
+        .into()),
+        Err(JsonbError::Malformed) => Err(Error::new(state::CORRUPTED, "the event's jsonb value is damaged").into()),
+    }
+}
+
+/// With `gundb.stamp_actor`, puts the session user into `meta.actor`, whatever was there.
+unsafe fn actor<'a>(meta: Option<&'a [u8]>, datum: &mut Datum) -> Result<Option<&'a [u8]>> {
+    if !settings::stamp_actor() {
+        return Ok(meta);
+    }
+    let base = if meta.is_some() { Some(*datum) } else { None };
+    *datum = catalog::with_actor(base)?;
+    // SAFETY: the datum was made in the current memory context, which outlives the trigger.
+    Ok(Some(unsafe { bytes_of(*datum) }))
+}
+
+fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
+    let Some(definition) = stream.types.get(kind) else {
+        if !stream.closed {
+            return Ok(());
+        }
+        let known = stream.types.keys().map(String::as_str);
+        let mut error =
+            Error::new(state::UNDEFINED_TYPE, format!("event type \"{kind}\" is not defined in stream \"{}\"", stream.name))
+                .detail("The stream is closed: it takes only event types that are defined.");
+        error = match gundb_core::suggest::similar(kind, known) {
+            Some(name) => error.hint(format!("Did you mean \"{name}\"?")),
+            None => error.hint("Define it with SELECT gundb.define_event('stream', 'Type', '{…}')."),
+        };
+        return Err(error.into());
+    };
+    let Some(schema) = definition else { return Ok(()) };
+    let value = serde_json::from_str(data).map_err(|error| {
+        Error::new(state::SCHEMA_VIOLATION, format!("event data of type \"{kind}\" cannot be checked: {error}"))
+    })?;
+    schema.validate(&value).map_err(|violation| {
+        let place = if violation.path.is_empty() { "the whole".to_owned() } else { violation.path };
+        Error::new(state::SCHEMA_VIOLATION, format!("event data does not fit the schema of type \"{kind}\" in stream \"{}\"", stream.name))
+            .detail(format!("At {place}: {}", violation.message))
+            .hint("Correct the data, or define a new version of the type with gundb.define_event().")
+            .into()
+    })
+}
+
+/// Says something below ERROR from a trigger.
+pub fn notice(message: impl Into<String>) -> Result<()> {
+    boundary::report(pgrx::PgLogLevel::NOTICE, Error::new(b"00000", message))
+}

@@ -1,0 +1,206 @@
+//! What a backend knows of a stream's table, read once and forgotten when the table changes.
+
+use crate::error::{Error, Result, internal, state};
+use crate::{catalog, scan::column};
+use gundb_core::StreamId;
+use gundb_core::schema::Schema;
+use pgrx::pg_sys::{self, Oid};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+/// The trigger that stamps. It must come last of the BEFORE INSERT row triggers, and triggers fire in order of name.
+pub const STAMP_TRIGGER: &CStr = c"zz_gundb_stamp";
+
+pub struct Stream {
+    pub name: String,
+    /// The table's qualified name as SQL writes it.
+    pub label: String,
+    pub id: StreamId,
+    pub table: Oid,
+    pub primary_key: Oid,
+    /// The index on (id, site, run).
+    pub by_id: Oid,
+    /// Whether only defined types may be appended.
+    pub closed: bool,
+    /// The newest definition of each type that has one; None: any data fits.
+    pub types: HashMap<String, Option<Schema>>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<Oid, Rc<Stream>>> = RefCell::new(HashMap::new());
+}
+
+/// Registers the callback by which PostgreSQL says that a table changed.
+pub fn register() {
+    // SAFETY: called from _PG_init.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::null()) };
+}
+
+/// May run inside almost any call into PostgreSQL, so nothing may be borrowed across one.
+unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid) {
+    KNOWN.with_borrow_mut(|known| {
+        if relation == Oid::INVALID {
+            known.clear();
+        } else {
+            known.remove(&relation);
+        }
+    });
+    if catalog::depends_on(relation) {
+        catalog::forget();
+    }
+}
+
+/// The stream whose table `relation` is.
+///
+/// # Safety
+/// `relation` is open.
+pub unsafe fn of_relation(relation: pg_sys::Relation) -> Result<Rc<Stream>> {
+    let table = unsafe { (*relation).rd_id };
+    if let Some(known) = KNOWN.with_borrow(|known| known.get(&table).cloned()) {
+        return Ok(known);
+    }
+    let stream = Rc::new(unsafe { read(relation)? });
+    KNOWN.with_borrow_mut(|known| known.insert(table, stream.clone()));
+    Ok(stream)
+}
+
+/// The table of the stream of this name. The cache answers, unless the table has changed since it was read.
+pub fn table_by_name(name: &str) -> Result<Option<Oid>> {
+    let known = KNOWN.with_borrow(|known| known.values().find(|stream| stream.name == name).map(|stream| stream.table));
+    match known {
+        Some(table) => Ok(Some(table)),
+        None => catalog::stream_table(name),
+    }
+}
+
+/// The qualified name of a stream's table, as SQL writes it.
+pub fn label(table: Oid) -> Result<String> {
+    let known = KNOWN.with_borrow(|known| known.get(&table).map(|stream| stream.label.clone()));
+    known.map_or_else(|| catalog::table_label(table), Ok)
+}
+
+/// The stream's name, from the argument of its stamp trigger: the table itself says which stream it is, so the
+/// word survives renames, dumps and restores. None: the table is no stream.
+///
+/// # Safety
+/// `relation` is open.
+pub unsafe fn name_of(relation: pg_sys::Relation) -> Option<String> {
+    unsafe {
+        let stamp = triggers(relation)
+            .iter()
+            .find(|trigger| CStr::from_ptr(trigger.tgname) == STAMP_TRIGGER && trigger.tgnargs == 1)?;
+        Some(CStr::from_ptr(*stamp.tgargs).to_string_lossy().into_owned())
+    }
+}
+
+unsafe fn triggers<'a>(relation: pg_sys::Relation) -> &'a [pg_sys::Trigger] {
+    unsafe {
+        let triggers = (*relation).trigdesc;
+        if triggers.is_null() {
+            return &[];
+        }
+        core::slice::from_raw_parts((*triggers).triggers, (*triggers).numtriggers as usize)
+    }
+}
+
+unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
+    unsafe {
+        let table = (*relation).rd_id;
+        let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned();
+        let name = name_of(relation).ok_or_else(|| {
+            Error::new(state::WRONG_OBJECT, format!("table \"{label}\" is not a stream of gundb"))
+                .hint("Declare one with SELECT gundb.create_stream('name');")
+        })?;
+        refuse_later_trigger(&label, triggers(relation))?;
+        columns_in_order(relation, &label)?;
+        #[cfg(not(feature = "pg18"))]
+        let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation);
+        #[cfg(feature = "pg18")]
+        let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
+        let by_id = index_on_id(relation)?;
+        if primary_key == Oid::INVALID || by_id == Oid::INVALID {
+            return Err(Error::new(state::WRONG_STATE, format!("stream \"{name}\" lacks an index that gundb needs"))
+                .detail("A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.")
+                .hint("Create it anew; \\d on any other stream shows its definition.")
+                .into());
+        }
+        let (closed, types) = catalog::definitions(&name)?;
+        let namespace = CStr::from_ptr(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace));
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let label = format!("{}.{}", quoted(&namespace.to_string_lossy()), quoted(&label));
+        Ok(Stream { label, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
+    }
+}
+
+/// A trigger that runs after the stamp could drop the row, and leave a gap in the lane.
+unsafe fn refuse_later_trigger(label: &str, triggers: &[pg_sys::Trigger]) -> Result<()> {
+    const BEFORE_INSERT_ROW: i16 = (1 << 0) | (1 << 1) | (1 << 2);
+    const INSTEAD: i16 = 1 << 6;
+    for trigger in triggers {
+        let name = unsafe { CStr::from_ptr(trigger.tgname) };
+        if trigger.tgtype & (BEFORE_INSERT_ROW | INSTEAD) == BEFORE_INSERT_ROW && name > STAMP_TRIGGER {
+            let name = name.to_string_lossy();
+            return Err(Error::new(
+                state::WRONG_STATE,
+                format!("trigger \"{name}\" on stream table \"{label}\" would run after the event is stamped"),
+            )
+            .detail("A BEFORE INSERT row trigger that runs after the stamp could drop the row and leave a gap in its lane.")
+            .hint(format!(
+                "Rename it so that it sorts before {stamp}: ALTER TRIGGER \"{name}\" ON \"{label}\" RENAME TO …;",
+                stamp = STAMP_TRIGGER.to_string_lossy()
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+unsafe fn columns_in_order(relation: pg_sys::Relation, label: &str) -> Result<()> {
+    unsafe {
+        let descriptor = (*relation).rd_att;
+        for (i, expected) in column::NAMES.iter().enumerate() {
+            let fits = i < (*descriptor).natts as usize && {
+                let attribute = attribute(descriptor, i);
+                CStr::from_ptr((*attribute).attname.data.as_ptr()).to_bytes() == expected.as_bytes()
+            };
+            if !fits {
+                return Err(internal(format!("column {} of stream table \"{label}\" is not \"{expected}\"", i + 1)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The description of column `i`, counted from 0.
+unsafe fn attribute(descriptor: pg_sys::TupleDesc, i: usize) -> *const pg_sys::FormData_pg_attribute {
+    #[cfg(not(feature = "pg18"))]
+    unsafe {
+        (*descriptor).attrs.as_ptr().add(i)
+    }
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::TupleDescAttr(descriptor, i as i32)
+    }
+}
+
+unsafe fn index_on_id(relation: pg_sys::Relation) -> Result<Oid> {
+    let mut found = Oid::INVALID;
+    unsafe {
+        let list = pg_sys::RelationGetIndexList(relation);
+        let count = if list.is_null() { 0 } else { (*list).length };
+        for i in 0..count {
+            let oid = (*(*list).elements.add(i as usize)).oid_value;
+            let index = pg_sys::index_open(oid, pg_sys::AccessShareLock as i32);
+            let form = (*index).rd_index;
+            let first = *(*form).indkey.values.as_ptr();
+            if (*form).indisunique && (*form).indisvalid && first == (column::ID + 1) as i16 {
+                found = oid;
+            }
+            pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
+        }
+        pg_sys::list_free(list);
+    }
+    Ok(found)
+}

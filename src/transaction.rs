@@ -1,0 +1,218 @@
+//! What this backend remembers until its transaction ends, and the callbacks that make it forget.
+//!
+//! Must hold: after the abort of any (sub)transaction no head, lane or record of it is believed; a commit tells the
+//! worker only once its rows are visible. Commit and abort callbacks cannot fail: an error there would take the
+//! server down, so what can fail happens before commit.
+
+use crate::error::{Error, Failure, Result, state};
+use crate::{boundary, shared, span, statement};
+use gundb_core::{Chain, Hlc, Lane};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The lane of a stream that this transaction holds.
+#[derive(Clone, Copy)]
+pub struct Held {
+    pub lane: Lane,
+    /// The last event in the lane: its seq (0 if none) and chain.
+    pub seq: u64,
+    pub chain: Chain,
+}
+
+#[derive(Default)]
+pub struct Transaction {
+    /// The first stamp, which names the transaction; kept through rollbacks to savepoints.
+    pub xact: Option<Hlc>,
+    /// By stream table.
+    held: BTreeMap<u32, Held>,
+    /// By stream table and lane: the seq that was found there.
+    written: BTreeMap<(u32, Lane), u64>,
+    /// The run whose record this transaction wrote.
+    pub recorded: Option<u64>,
+    /// A database that this transaction drops.
+    pub dropped_database: Option<pg_sys::Oid>,
+    /// Calls of append that want to know what their row was given, innermost last.
+    captures: Vec<Capture>,
+    /// Where the stack of plans stood when each open subtransaction began.
+    plans: Vec<statement::Mark>,
+}
+
+/// What a row was given.
+#[derive(Clone, Copy)]
+pub struct Stamped {
+    pub lane: Lane,
+    pub seq: u64,
+    pub hlc: Hlc,
+    pub id: [u8; 16],
+}
+
+/// A call of append that waits for its row. A trigger of the user's may append on its own meanwhile, to the same
+/// stream even; what it appends is nested one trigger deeper, and so is told apart.
+struct Capture {
+    table: pg_sys::Oid,
+    trigger_depth: i32,
+    nest_level: i32,
+    stamped: Option<Stamped>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Transaction> = const {
+        RefCell::new(Transaction {
+            xact: None,
+            held: BTreeMap::new(),
+            written: BTreeMap::new(),
+            recorded: None,
+            dropped_database: None,
+            captures: Vec::new(),
+            plans: Vec::new(),
+        })
+    };
+}
+
+/// Reads or changes the transaction's memory. `f` must not call PostgreSQL.
+pub fn with<T>(f: impl FnOnce(&mut Transaction) -> T) -> T {
+    CURRENT.with_borrow_mut(f)
+}
+
+impl Transaction {
+    pub fn held(&self, stream: pg_sys::Oid) -> Option<Held> {
+        self.held.get(&stream.to_u32()).copied()
+    }
+
+    pub fn hold(&mut self, stream: pg_sys::Oid, held: Held) {
+        self.held.insert(stream.to_u32(), held);
+    }
+
+    pub fn let_go(&mut self, stream: pg_sys::Oid) {
+        self.held.remove(&stream.to_u32());
+    }
+
+    /// Remembers that a lane taken at `after` has been written to.
+    pub fn wrote(&mut self, stream: pg_sys::Oid, lane: Lane, after: u64) {
+        self.written.entry((stream.to_u32(), lane)).or_insert(after);
+    }
+
+    /// The lanes written to: stream table, lane, and the seq found there.
+    pub fn written(&self) -> impl Iterator<Item = (pg_sys::Oid, Lane, u64)> + '_ {
+        self.written.iter().map(|(&(stream, lane), &after)| (pg_sys::Oid::from(stream), lane, after))
+    }
+
+    /// Tells the call of append that waits for this row, if one does.
+    pub fn was_stamped(&mut self, table: pg_sys::Oid, stamped: Stamped) {
+        if let Some(capture) = self.captures.last_mut()
+            && capture.table == table
+            && capture.trigger_depth + 1 == trigger_depth()
+        {
+            capture.stamped = Some(stamped);
+        }
+    }
+
+    pub fn has_written(&self) -> bool {
+        !self.written.is_empty()
+    }
+}
+
+/// Runs an INSERT of one row into a stream's table, and says what the row was given; None if it was dropped.
+pub fn capture(table: pg_sys::Oid, insert: impl FnOnce() -> Result<usize>) -> Result<Option<Stamped>> {
+    // SAFETY: reads a counter.
+    let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
+    let capture = Capture { table, trigger_depth: trigger_depth(), nest_level, stamped: None };
+    with(|t| t.captures.push(capture));
+    let inserted = insert();
+    let stamped = with(|t| t.captures.pop()).and_then(|capture| capture.stamped);
+    Ok(if inserted? == 0 { None } else { stamped })
+}
+
+fn trigger_depth() -> i32 {
+    unsafe extern "C-unwind" {
+        fn pg_trigger_depth(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    }
+    // SAFETY: the function reads a counter and looks at no argument.
+    unsafe { pg_trigger_depth(core::ptr::null_mut()).value() as i32 }
+}
+
+/// Registers the callbacks, once a process (backends inherit them from the postmaster).
+pub fn register() {
+    // SAFETY: called from _PG_init.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_event), core::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(at_subtransaction_event), core::ptr::null_mut());
+    }
+}
+
+unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type, _arg: *mut core::ffi::c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT => {
+            // SAFETY: the whole work of this arm; failing before commit is an ordinary error.
+            unsafe { boundary::entry(span::before_commit) }
+        }
+        XACT_EVENT_PRE_PREPARE => {
+            // SAFETY: as above.
+            unsafe { boundary::entry(refuse_prepare) }
+        }
+        XACT_EVENT_COMMIT => {
+            // Atomics, a spinlock and a latch: nothing here can raise.
+            let ended = with(core::mem::take);
+            statement::forget();
+            if let Some(database) = ended.dropped_database {
+                shared::forget_database(database);
+            }
+            if let Some(database) = ended.has_written().then(shared::database).flatten() {
+                if let Some(run) = ended.recorded {
+                    database.set_recorded(run);
+                }
+                database.announce(ended.written().map(|(stream, ..)| stream));
+            }
+        }
+        XACT_EVENT_ABORT => {
+            with(|transaction| *transaction = Transaction::default());
+            statement::forget();
+        }
+        _ => {}
+    }
+}
+
+unsafe extern "C-unwind" fn at_subtransaction_event(
+    event: pg_sys::SubXactEvent::Type,
+    _subid: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _arg: *mut core::ffi::c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    match event {
+        SUBXACT_EVENT_START_SUB => {
+            let mark = statement::mark();
+            with(|transaction| transaction.plans.push(mark));
+        }
+        SUBXACT_EVENT_COMMIT_SUB => {
+            with(|transaction| transaction.plans.pop());
+        }
+        SUBXACT_EVENT_ABORT_SUB => {
+            // SAFETY: reads a counter: that of the subtransaction that ends.
+            let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
+            let mark = with(|transaction| {
+                transaction.held.clear();
+                transaction.recorded = None;
+                transaction.captures.retain(|capture| capture.nest_level < nest_level);
+                transaction.plans.pop()
+            });
+            if let Some(mark) = mark {
+                statement::reset(mark);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn refuse_prepare() -> Result<()> {
+    if !with(|transaction| transaction.has_written()) {
+        return Ok(());
+    }
+    Err(Failure::Own(
+        Error::new(state::FEATURE_NOT_SUPPORTED, "cannot PREPARE a transaction that has appended events")
+            .detail("A prepared transaction would hold its lanes beyond the life of the server, and so of the run.")
+            .hint("Use COMMIT; to span several databases, append with an id, so that a retry counts once."),
+    ))
+}
