@@ -96,7 +96,7 @@ sql_function! {
         as_owner(|| {
             catalog::lock_table(table)?;
             run::database()?.raise_lane_floor();
-            catalog::detach_table(table)
+            drops::allowed(|| catalog::detach_table(table))
         })?;
         Ok(Datum::from(table))
     }

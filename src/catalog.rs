@@ -8,9 +8,9 @@ use crate::boundary::try_pg;
 use crate::error::{Error, Result, internal, state};
 use crate::scan::to_stored;
 use crate::shared::Running;
-use crate::spi::{self, Mode, arg, as_owner};
+use crate::spi::{self, Mode, Spi, arg, as_owner};
 use gundb_core::schema::Schema;
-use gundb_core::{Clock, Hlc, Run, SiteId, StreamId};
+use gundb_core::{Clock, Hlc, Lane, Run, SiteId, StreamId};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -98,6 +98,16 @@ pub fn owner() -> Result<Oid> {
 /// A clock as an argument.
 pub fn clock_arg(clock: &Clock) -> Result<spi::Arg> {
     Ok(arg::of(extension()?.clock_type, Some(spi::varlena(&clock.encode()))))
+}
+
+/// A lane as an argument.
+pub fn lane_arg(lane: Lane) -> Result<spi::Arg> {
+    Ok(arg::of(extension()?.lane_type, Some(Datum::from(to_stored(lane.to_bits())))))
+}
+
+/// An array of texts as an argument.
+pub fn text_array_arg(texts: Option<&[String]>) -> spi::Arg {
+    arg::of(pg_sys::TEXTARRAYOID, texts.map(spi::text_array))
 }
 
 /// A stamp as an argument.
@@ -239,6 +249,21 @@ pub fn stream_table(name: &str) -> Result<Option<Oid>> {
     spi::connect(|spi| {
         let rows = spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 1)?;
         Ok(rows.first().and_then(|row| row.oid(1)))
+    })
+}
+
+/// The stream whose stamp a trigger is: the table's name and the stream's.
+pub fn stream_of_trigger(trigger: Oid) -> Result<Option<(String, String)>> {
+    spi::connect(|spi| {
+        let rows = spi.run(
+            "SELECT t.tgrelid::pg_catalog.regclass::text,
+                    pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8')
+               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgname = 'zz_gundb_stamp' AND t.tgnargs = 1",
+            &[arg::oid(trigger)],
+            Mode::Read,
+            1,
+        )?;
+        Ok(rows.first().and_then(|row| Some((row.text(1)?, row.text(2)?))))
     })
 }
 
@@ -692,6 +717,117 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
             f(place + 1, &object)?;
         }
         Ok(())
+    })
+}
+
+/// The greatest stamp of a transaction that wrote to more than one stream; None for others.
+pub fn span(spi: &Spi, site: &SiteId, xact: Hlc) -> Result<Option<Hlc>> {
+    let rows = spi.run(
+        "SELECT hlc FROM gundb.span WHERE site = $1 AND xact = $2 LIMIT 1",
+        &[arg::uuid(site.0.as_bytes()), hlc_arg(xact)?],
+        Mode::Read,
+        1,
+    )?;
+    Ok(rows.first().and_then(|row| row.hlc(1)))
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Consumers
+// ---------------------------------------------------------------------------------------------------------------
+
+/// A consumer, locked until the end of the transaction.
+pub struct Consumer {
+    pub stream: Option<String>,
+    pub types: Option<Vec<String>>,
+    pub position: Clock,
+}
+
+/// Makes a consumer, owned by the caller.
+pub fn create_consumer(name: &str, stream: Option<&str>, types: Option<&[String]>, position: &Clock) -> Result<()> {
+    // SAFETY: reads the current user.
+    let caller = unsafe { pg_sys::GetUserId() };
+    let position = clock_arg(position)?;
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "INSERT INTO gundb.consumer_state (name, stream, types, position, owner)
+                 VALUES ($1, $2, $3, $4, pg_catalog.pg_get_userbyid($5)) ON CONFLICT DO NOTHING",
+                &[arg::text(name), arg::text_or_null(stream), text_array_arg(types), position, arg::oid(caller)],
+                Mode::Write,
+                0,
+            )?;
+            if rows.is_empty() {
+                return Err(Error::new(state::DUPLICATE_OBJECT, format!("consumer \"{name}\" already exists"))
+                    .hint("To move it: SELECT gundb.seek_consumer('name', …);")
+                    .into());
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Locks a consumer of the caller's; waits for whoever is consuming with it.
+pub fn lock_consumer(name: &str) -> Result<Consumer> {
+    // SAFETY: reads the current user.
+    let caller = unsafe { pg_sys::GetUserId() };
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT stream, types, position,
+                        coalesce(pg_catalog.pg_has_role($2, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = owner), 'USAGE'), false)
+                   FROM gundb.consumer_state WHERE name = $1 FOR UPDATE",
+                &[arg::text(name), arg::oid(caller)],
+                Mode::Write,
+                0,
+            )?;
+            let Some(row) = rows.first() else {
+                let rows = spi.run("SELECT name FROM gundb.consumer_state", &[], Mode::Write, 0)?;
+                let names = rows.iter().filter_map(|row| row.text(1)).collect::<Vec<_>>();
+                let error = Error::new(state::UNDEFINED_CONSUMER, format!("consumer \"{name}\" does not exist"));
+                return Err(match gundb_core::suggest::similar(name, names.iter().map(String::as_str)) {
+                    Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+                    None => error.hint("Make it with SELECT gundb.create_consumer('name', 'stream');"),
+                }
+                .into());
+            };
+            if row.bool(4) != Some(true) {
+                return Err(Error::new(state::PRIVILEGE, format!("must be owner of consumer \"{name}\"")).into());
+            }
+            let types = row.datum(2).map(|datum| {
+                // SAFETY: the column is text[] without NULLs.
+                unsafe { crate::call::array_elements(datum, pg_sys::TEXTOID) }
+                    .into_iter()
+                    .flatten()
+                    .map(|element| unsafe { spi::text_of(element) }.to_owned())
+                    .collect()
+            });
+            Ok(Consumer { stream: row.text(1), types, position: row.clock(3)?.unwrap_or_default() })
+        })
+    })
+}
+
+/// Moves a locked consumer.
+pub fn move_consumer(name: &str, position: &Clock) -> Result<()> {
+    let position = clock_arg(position)?;
+    as_owner(|| {
+        spi::connect(|spi| {
+            spi.run(
+                "UPDATE gundb.consumer_state SET position = $2, moved = pg_catalog.clock_timestamp() WHERE name = $1",
+                &[arg::text(name), position],
+                Mode::Write,
+                0,
+            )
+            .map(drop)
+        })
+    })
+}
+
+/// Drops a locked consumer.
+pub fn drop_consumer(name: &str) -> Result<()> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            spi.run("DELETE FROM gundb.consumer_state WHERE name = $1", &[arg::text(name)], Mode::Write, 0).map(drop)
+        })
     })
 }
 

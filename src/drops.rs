@@ -5,10 +5,9 @@
 
 use crate::boundary;
 use crate::error::{Error, Result, state};
-use crate::{catalog, stream, transaction};
+use crate::{catalog, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
-use std::ffi::CStr;
 
 thread_local! {
     static ALLOWED: Cell<bool> = const { Cell::new(false) };
@@ -53,7 +52,8 @@ unsafe extern "C-unwind" fn object_access(
             return;
         }
         match class {
-            pg_sys::RelationRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
+            // A table's triggers go before the table does, so the stamp trigger stands for its stream.
+            pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
             // Forgotten at commit: the statement can still fail, and others may be connected until it is sure.
             pg_sys::DatabaseRelationId => transaction::with(|t| t.dropped_database = Some(object)),
             _ => {}
@@ -61,29 +61,13 @@ unsafe extern "C-unwind" fn object_access(
     }
 }
 
-/// Raises if the relation is a stream's table.
-fn refuse_stream(relation: Oid) -> Result<()> {
-    // SAFETY: the relation is locked by whoever drops it; it is opened without another lock.
-    unsafe {
-        if pg_sys::get_rel_relkind(relation) != pg_sys::RELKIND_RELATION as core::ffi::c_char {
-            return Ok(());
-        }
-        let open = pg_sys::try_relation_open(relation, pg_sys::NoLock as i32);
-        if open.is_null() {
-            return Ok(());
-        }
-        let name = stream::name_of(open);
-        let label = CStr::from_ptr((*(*open).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned();
-        pg_sys::relation_close(open, pg_sys::NoLock as i32);
-        let Some(name) = name else { return Ok(()) };
-        if catalog::find_extension()?.is_none() {
-            return Ok(());
-        }
-        Err(Error::new(state::IMMUTABLE, format!("cannot drop table \"{label}\": it holds the stream \"{name}\""))
-            .hint(
-                "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \
-                 SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().",
-            )
-            .into())
-    }
+/// Raises if the trigger is a stream's stamp.
+fn refuse_stream(trigger: Oid) -> Result<()> {
+    let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
+    Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
+        .hint(
+            "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \
+             SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().",
+        )
+        .into())
 }

@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::scan::{As, Scan};
-use crate::{catalog, run, stream, transaction};
+use crate::{catalog, run, spi, stream, transaction};
 use gundb_core::{Hlc, StreamId};
 use pgrx::pg_sys;
 
@@ -42,7 +42,8 @@ pub fn before_commit() -> Result<()> {
         }
     }
     if parts.len() > 1 {
-        catalog::record_span(&site, xact, greatest, &parts)?;
+        // Commit has no snapshot of its own any more.
+        spi::with_latest_snapshot(|| catalog::record_span(&site, xact, greatest, &parts))?;
     }
     Ok(())
 }

@@ -89,6 +89,23 @@ pub fn fixed(bytes: &[u8]) -> Datum {
     }
 }
 
+/// A fresh array of texts.
+pub fn text_array(texts: &[String]) -> Datum {
+    let mut elements = texts.iter().map(|text| varlena(text.as_bytes())).collect::<Vec<_>>();
+    // SAFETY: as many elements as are counted, all of type text.
+    unsafe {
+        let array = pg_sys::construct_array(
+            elements.as_mut_ptr(),
+            elements.len() as i32,
+            pg_sys::TEXTOID,
+            -1,
+            false,
+            b'i' as c_char,
+        );
+        Datum::from(array)
+    }
+}
+
 /// The bytes of a varlena datum, detoasted; valid as long as the current memory context.
 ///
 /// # Safety
@@ -339,6 +356,15 @@ pub fn as_owner<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
         restore
     };
     f()
+}
+
+/// Sleeps on a condition variable for at most so long; a cancel is a failure like any other.
+pub fn sleep(on: *mut pg_sys::ConditionVariable, ms: i64) -> Result<()> {
+    unsafe extern "C-unwind" {
+        fn ConditionVariableTimedSleep(on: *mut pg_sys::ConditionVariable, ms: c_long, event: u32) -> bool;
+    }
+    // SAFETY: the caller has prepared to sleep on this variable.
+    try_pg(|| unsafe { ConditionVariableTimedSleep(on, ms as c_long, pg_sys::PG_WAIT_EXTENSION) }).map(drop)
 }
 
 /// Runs `f` with a snapshot that shows everything committed by now, even under REPEATABLE READ.

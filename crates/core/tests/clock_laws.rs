@@ -189,8 +189,8 @@ fn entries_that_do_not_ascend_are_refused() {
     let site = |id: u8, run: u8| [&[id; 16][..], &[1], &[8; 16], &[1], &[0, 0, 0, 0, 0, run, 1, 0, 1]].concat();
     let clock = |sites: &[Vec<u8>]| [&[1, sites.len() as u8][..], &sites.concat()].concat();
     assert!(Clock::decode(&clock(&[site(1, 1), site(2, 1)])).is_ok());
-    assert_eq!(Clock::decode(&clock(&[site(1, 1), site(1, 2)])), Err(ClockDecodeError::Order { offset: 44 }));
-    assert_eq!(Clock::decode(&clock(&[site(2, 1), site(1, 1)])), Err(ClockDecodeError::Order { offset: 44 }));
+    assert_eq!(Clock::decode(&clock(&[site(1, 1), site(1, 2)])), Err(ClockDecodeError::Order { offset: 45 }));
+    assert_eq!(Clock::decode(&clock(&[site(2, 1), site(1, 1)])), Err(ClockDecodeError::Order { offset: 45 }));
     assert_eq!(Clock::decode(&clock(&[site(1, 0)])), Err(ClockDecodeError::Integer { offset: 36 }));
 }
 
@@ -226,10 +226,10 @@ fn what_is_no_clock_is_refused_with_the_place_and_the_reason() {
     assert!(error(&format!("{{\"{id}\": {{\"orders\": {{}}}}}}")).starts_with("the stream of a clock: \"orders\""));
     assert!(error(&format!("{{\"{id}\": {{\"{id}\": {{\"1\": 2}}}}}}")).starts_with("the lane of a clock: a lane is a run"));
     for seq in ["0", "-1", "1.0", "1e1", "9223372036854775808", "\"1\"", "null", "true", "[1]", "{}", "1e999999999"] {
-        assert_eq!(error(&lane(seq)), "a seq is an integer from 1 to 9223372036854775807, at byte 100", "{seq}");
+        assert_eq!(error(&lane(seq)), "a seq is an integer from 1 to 9223372036854775807, at byte 101", "{seq}");
     }
     let twice = lane("1, \"000000000001-0\": 2");
-    assert_eq!(error(&twice), "the lane 000000000001-0 stands twice in the clock, at byte 121");
+    assert_eq!(error(&twice), "the lane 000000000001-0 stands twice in the clock, at byte 122");
     let deep = "{\"a\":".repeat(100_000);
     assert!(deep.parse::<Clock>().is_err());
 }

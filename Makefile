@@ -1,0 +1,97 @@
+# What people and CI run here; `make` alone lists it.
+#
+# Whatever is built, copied or downloaded goes under target/; only Debian packages and cargo's own registry lie
+# outside. Tests and the demo run on private copies of PostgreSQL in target/pg, never on the system's.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The versions that are tested. The extension builds for 16 and 17 too (make install), untested.
+VERSIONS := 15 18
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- try it -----------------------------------------------------------------------------------------------------------
+
+setup: ## Install what a bare Debian 12 misses, and make the private PostgreSQL trees
+	@tests/setup.sh
+
+demo: setup ## A site, a stream, events, a read (DEMO_KEEP=1 keeps the server)
+	@tests/extension.sh install target/pg/15/bin/pg_config release
+	@examples/demo.sh
+
+demo-stop: ## Stop the server that DEMO_KEEP=1 kept
+	@examples/demo.sh stop
+
+# --- use it -----------------------------------------------------------------------------------------------------------
+
+PG_CONFIG ?= pg_config
+
+build: ## Build for release against the PostgreSQL of PG_CONFIG=…
+	@tests/extension.sh build $(PG_CONFIG) release
+
+install: ## Build and install into the PostgreSQL of PG_CONFIG=… (DESTDIR=… is honoured)
+	@tests/extension.sh install $(PG_CONFIG) release
+
+uninstall: ## Remove what install put there
+	@tests/extension.sh uninstall $(PG_CONFIG) release
+
+# --- prove it ---------------------------------------------------------------------------------------------------------
+
+test: setup ## Every tier of tests, with the minutes of each
+	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) test-clusters
+
+test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
+	@cargo test --doc
+
+test-sql: $(VERSIONS:%=test-sql-%) ## SQL regression and isolation specs on each version (TESTS='types catalog' for some)
+
+$(VERSIONS:%=test-sql-%): test-sql-%: extension-%
+	@tests/regress.sh $* $(TESTS)
+
+test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
+	@tests/clusters.sh $(TESTS)
+
+accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
+	@tests/regress.sh 15 --accept $(TESTS)
+
+$(VERSIONS:%=extension-%): extension-%: setup
+	@tests/extension.sh install target/pg/$*/bin/pg_config dev
+
+bench: setup ## gundb beside a plain table; prints the table of figures
+	@tests/extension.sh install target/pg/15/bin/pg_config release
+	@if [[ -x benches/run.sh ]]; then benches/run.sh; else echo "benches/run.sh is not there yet: nothing measured."; fi
+
+# --- keep it tidy -----------------------------------------------------------------------------------------------------
+
+lint: setup-lint ## Formatting, clippy, shellcheck, purity of core, sizes, licences of dependencies
+	@tests/tiers.sh lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies
+
+setup-lint: setup
+	@tests/setup.sh lint
+
+lint-format:
+	cargo fmt --all -- --check
+
+lint-clippy: setup
+	cargo clippy --workspace --exclude gundb --all-targets -- -D warnings
+	CARGO_TARGET_DIR=target/pg15 PGRX_PG_CONFIG_PATH=$(CURDIR)/target/pg/15/bin/pg_config \
+	    cargo clippy -p gundb --no-default-features --features pg15 -- -D warnings
+
+lint-core:
+	tests/lint/core-is-pure.sh
+
+lint-size:
+	tests/lint/file-size.sh
+
+lint-shell:
+	tests/lint/shell.sh
+
+lint-dependencies:
+	tests/lint/dependencies.sh
+
+.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-clusters accept bench lint \
+    setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
+    $(VERSIONS:%=test-sql-%) $(VERSIONS:%=extension-%)

@@ -1,0 +1,102 @@
+//! Every encoding, against bytes that are checked in. A failure here means that stored data could no longer be read: give the new layout a new version.
+//!
+//! `UPDATE_GOLDEN=1` writes the files; only for an encoding that was never released.
+
+mod strategies;
+
+use std::path::Path;
+
+use gundb_core::*;
+use uuid::Uuid;
+
+fn golden(name: &str, bytes: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let expected = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(expected == bytes, "the encoding {name} has changed:\n{expected:02x?}\n{bytes:02x?}");
+}
+
+fn dot() -> Dot {
+    let site = "0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10".parse().unwrap();
+    Dot::new(site, StreamId::of_name("stock_moves"), "9f3c01ab77e2-3".parse().unwrap(), 17).unwrap()
+}
+
+fn hlc() -> Hlc {
+    "2026-11-23T00:41:07.123Z-0005".parse().unwrap()
+}
+
+fn clock() -> Clock {
+    let at = |site, stream, run, number, seq| Dot {
+        site: strategies::site(site),
+        stream: strategies::stream(stream),
+        lane: strategies::lane(run, number),
+        seq,
+    };
+    [dot(), at(1, 1, 1, 0, 1), at(1, 1, 1, 1, 127), at(1, 1, 1, 300, 128), at(1, 1, 2, 65535, SEQ_MAX), at(1, 2, 1, 0, 16384)]
+        .into_iter()
+        .collect()
+}
+
+fn event() -> Event {
+    let mut event = Event {
+        dot: dot(),
+        hlc: hlc(),
+        xact: Hlc::new(hlc().millis() - 1, 7).unwrap(),
+        epoch: 42,
+        id: Uuid::from_u128(0x018f_3a5e_7c00_7000_8000_0000_0000_0001),
+        kind: "Received".into(),
+        key: Some("A-1".into()),
+        data: r#"{"qty": 3, "sku": "A-1"}"#.into(),
+        meta: "{}".into(),
+        salt: [0xa5; 16],
+        chain: Chain([0; 16]),
+    };
+    event.chain = event.chain_after(&Chain::genesis(event.dot.site, event.dot.stream, event.dot.lane));
+    event
+}
+
+#[test]
+fn a_dot_keeps_its_bytes_and_its_text() {
+    golden("dot.bin", &dot().to_bytes());
+    golden("dot.txt", dot().to_string().as_bytes());
+}
+
+#[test]
+fn a_stamp_keeps_its_bits_and_its_text() {
+    golden("hlc.bin", &hlc().to_bits().to_be_bytes());
+    golden("hlc.txt", hlc().to_string().as_bytes());
+}
+
+#[test]
+fn a_clock_keeps_its_bytes_its_text_and_its_digest() {
+    golden("clock_v1.bin", &clock().encode());
+    golden("clock_v1_empty.bin", &Clock::new().encode());
+    golden("clock.txt", clock().to_string().as_bytes());
+    golden("clock_v1_digest.bin", &clock().digest());
+    let stored = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clock_v1.bin")).unwrap();
+    assert_eq!(Clock::decode(&stored), Ok(clock()));
+}
+
+#[test]
+fn the_namespace_of_streams_is_the_one_that_is_documented() {
+    assert_eq!(STREAM_NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_URL, b"gundb:stream"));
+    golden("stream_id.txt", StreamId::of_name("stock_moves").to_string().as_bytes());
+}
+
+#[test]
+fn a_lane_keeps_its_genesis_and_its_steps() {
+    let event = event();
+    golden("chain_genesis.bin", &Chain::genesis(event.dot.site, event.dot.stream, event.dot.lane).0);
+    golden("content_hash.bin", &content_hash(&event.salt, event.key.as_deref(), &event.data, &event.meta));
+    golden("content_hash_without_key.bin", &content_hash(&event.salt, None, &event.data, &event.meta));
+    golden("chain_next.bin", &event.chain.0);
+    golden("chain.txt", event.chain.to_string().as_bytes());
+}
+
+#[test]
+fn canonical_text_stays_what_it_is() {
+    let text = r#"{"bb":[1e5,1.50,1E-5,-0,-0.00,100e-1],"a":"\u0041\/\u00e9\ud83d\ude00\b\f\n\r\t\u0001\"\\","c":{},"a2":[],"c":{"z":null,"y":true,"x":false}}"#;
+    golden("canonical_text.json", canonical_text(text, Limits::default()).unwrap().as_bytes());
+}
