@@ -109,5 +109,5 @@ COMMENT ON VIEW gundb.event_type IS 'The newest version of each defined event ty
 GRANT SELECT ON gundb.event_type TO PUBLIC;
 
 REVOKE ALL ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text), gundb.detach_stream(text),
-    gundb.define_event(text, text, jsonb, integer, regprocedure), gundb.set_site_name(text), gundb.hlc_now()
+    gundb.define_event(text, text, jsonb, integer, regprocedure), gundb.set_site_name(text)
     FROM PUBLIC;

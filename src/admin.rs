@@ -8,7 +8,7 @@ use crate::catalog::{self, Definition};
 use crate::error::{Error, Result, state};
 use crate::spi::as_owner;
 use crate::types::stream_name;
-use crate::{drops, run, settings, sql_function, stamp, stream};
+use crate::{drops, run, settings, sql_function, stamp, stream, transaction};
 use gundb_core::schema::Schema;
 use pgrx::pg_sys::{self, Datum, Oid};
 
@@ -216,5 +216,93 @@ sql_function! {
     fn gundb_hlc_now(_call) {
         let database = run::open()?;
         Ok(ret::hlc(run::stamp(database, run::now_ms())?.hlc))
+    }
+}
+
+sql_function! {
+    /// `reset()`
+    fn gundb_reset(call) {
+        as_owner(|| {
+            let streams = catalog::streams()?;
+            for stream in &streams {
+                catalog::lock_table(stream.table)?;
+            }
+            for stream in streams.iter().filter(|stream| stream.name != SYSTEM_STREAM) {
+                drops::allowed(|| catalog::truncate(stream.table))?;
+            }
+            catalog::forget_positions()?;
+            // All appenders are locked out; those to come draw a new run, so no dot is issued twice.
+            run::database()?.end_run();
+            transaction::with(transaction::Transaction::forget_run);
+            Ok(())
+        })?;
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `uninstall(keep_tables)`
+    fn gundb_uninstall(call) {
+        let keep = call.required(call.bool(0), "keep_tables")?;
+        as_owner(|| {
+            for stream in catalog::streams()? {
+                catalog::lock_table(stream.table)?;
+                run::database()?.raise_lane_floor();
+                drops::allowed(|| {
+                    if keep && stream.name != SYSTEM_STREAM {
+                        catalog::detach_table(stream.table)
+                    } else {
+                        catalog::drop_table(stream.table)
+                    }
+                })?;
+            }
+            Ok(())
+        })?;
+        stamp::notice("gundb is no longer used here; DROP EXTENSION gundb removes it")?;
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `begin_restore()`
+    fn gundb_begin_restore(call) {
+        // SAFETY: reads the current user's rights.
+        if !unsafe { pg_sys::superuser() } {
+            return Err(Error::new(state::PRIVILEGE, "must be superuser to load events with their coordinates").into());
+        }
+        if catalog::last_run()?.is_some() {
+            return Err(Error::new(state::WRONG_STATE, "this site has already appended events of its own")
+                .detail("Coordinates can be supplied only before the first append, so that none is issued twice.")
+                .hint("Restore into a database where gundb has just been created; its tables come from pg_dump --schema-only.")
+                .into());
+        }
+        run::database()?.set_restoring(true);
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `end_restore()`
+    fn gundb_end_restore(call) {
+        run::database()?.set_restoring(false);
+        Ok(call.void())
+    }
+}
+
+sql_function! {
+    /// `status()`: what only shared memory knows, for gundb.health.
+    fn gundb_status(call) {
+        let database = run::database()?;
+        let running = database.running();
+        let run = gundb_core::Run::new(running.run).map(|run| ret::text(&run.to_string()));
+        call.row(&[
+            Some(ret::bool(database.worker_pid() != 0)),
+            Some(ret::text(env!("CARGO_PKG_VERSION"))),
+            run,
+            Some(ret::hlc(database.hlc())),
+            Some(ret::int8((database.hlc().millis() as i64) - run::now_ms() as i64)),
+            Some(ret::int8(i64::from(database.lane_floor()))),
+            Some(ret::bool(database.is_restoring())),
+        ])
     }
 }

@@ -43,6 +43,11 @@ pub fn depends_on(oid: Oid) -> bool {
     EXTENSION.get().is_some_and(|extension| oid == Oid::INVALID || oid == extension.event)
 }
 
+/// The oid of `gundb.event`, or none.
+pub fn extension_event() -> Oid {
+    EXTENSION.get().map_or(Oid::INVALID, |extension| extension.event)
+}
+
 /// The extension in this database.
 pub fn extension() -> Result<Extension> {
     find_extension()?.ok_or_else(|| {
@@ -93,6 +98,40 @@ pub fn find_extension() -> Result<Option<Extension>> {
 /// The role that owns the extension.
 pub fn owner() -> Result<Oid> {
     Ok(extension()?.owner)
+}
+
+/// The version of the extension in this database.
+pub fn version() -> Result<String> {
+    spi::connect(|spi| {
+        let rows =
+            spi.run("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'gundb'", &[], Mode::Read, 1)?;
+        rows.first().and_then(|row| row.text(1)).ok_or_else(|| internal("the extension is gone"))
+    })
+}
+
+/// Whether a version is beyond this library's.
+pub fn is_newer_than_library(version: &str) -> bool {
+    let parts = |version: &str| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    parts(version) > parts(env!("CARGO_PKG_VERSION"))
+}
+
+/// Sets gundb's triggers firing always again: `pg_restore --disable-triggers` leaves them plain.
+pub fn repair_triggers() -> Result<()> {
+    spi::connect(|spi| {
+        let rows = spi.run(
+            "SELECT t.tgrelid::pg_catalog.regclass::text, pg_catalog.quote_ident(t.tgname)
+               FROM gundb.stream_table s JOIN pg_catalog.pg_trigger t ON t.tgrelid = s.relid
+              WHERE t.tgname IN ('zz_gundb_stamp', 'gundb_guard', 'gundb_guard_truncate') AND t.tgenabled = 'O'",
+            &[],
+            Mode::Write,
+            0,
+        )?;
+        let found = rows.iter().filter_map(|row| Some((row.text(1)?, row.text(2)?))).collect::<Vec<_>>();
+        for (table, trigger) in found {
+            spi.run_once(&format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"), Mode::Write)?;
+        }
+        Ok(())
+    })
 }
 
 /// A clock as an argument.
@@ -404,6 +443,20 @@ pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
             spi.run_once(&format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)), Mode::Write)?;
             Ok(oid)
         })
+    })
+}
+
+/// Empties a stream's table.
+pub fn truncate(table: Oid) -> Result<()> {
+    let label = table_label(table)?;
+    spi::connect(|spi| spi.run_once(&format!("TRUNCATE {label}"), Mode::Write).map(drop))
+}
+
+/// Sets every consumer to the beginning and forgets what was remembered of transactions.
+pub fn forget_positions() -> Result<()> {
+    spi::connect(|spi| {
+        spi.run_once("UPDATE gundb.consumer_state SET position = '{}'", Mode::Write)?;
+        spi.run_once("TRUNCATE gundb.span", Mode::Write).map(drop)
     })
 }
 

@@ -36,6 +36,11 @@ pub fn allowed<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     f()
 }
 
+/// Whether gundb itself is emptying or dropping streams.
+pub fn is_allowed() -> bool {
+    ALLOWED.get()
+}
+
 unsafe extern "C-unwind" fn object_access(
     access: pg_sys::ObjectAccessType::Type,
     class: Oid,
@@ -54,6 +59,10 @@ unsafe extern "C-unwind" fn object_access(
         match class {
             // A table's triggers go before the table does, so the stamp trigger stands for its stream.
             pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
+            // The worker looks whether it is still at home once this has committed.
+            pg_sys::ExtensionRelationId => {
+                transaction::with(|t| t.extension_changed = Some(pg_sys::MyDatabaseId));
+            }
             // Forgotten at commit: the statement can still fail, and others may be connected until it is sure.
             pg_sys::DatabaseRelationId => transaction::with(|t| t.dropped_database = Some(object)),
             _ => {}

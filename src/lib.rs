@@ -15,6 +15,7 @@ mod append;
 mod boundary;
 mod call;
 mod catalog;
+mod causality;
 mod drops;
 mod consumer;
 mod duplicate;
@@ -22,6 +23,7 @@ mod error;
 mod heads;
 mod jsonb;
 mod lane;
+mod launcher;
 mod loading;
 mod random;
 mod read;
@@ -37,6 +39,9 @@ mod statement;
 mod stream;
 mod transaction;
 mod types;
+mod utility;
+mod verify;
+mod worker;
 
 use pgrx::pg_sys;
 
@@ -58,4 +63,6 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     stream::register();
     statement::register();
     drops::register();
+    utility::register();
+    launcher::register();
 }

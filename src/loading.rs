@@ -43,6 +43,11 @@ crate::sql_function! {
                 .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0;")
                 .into());
         }
+        // CREATE EXTENSION calls this first: the launcher is told once it has committed.
+        // SAFETY: set since the backend connected.
+        let database = unsafe { pg_sys::MyDatabaseId };
+        crate::run::database()?;
+        crate::transaction::with(|t| t.extension_changed = Some(database));
         Ok(crate::call::NULL)
     }
 }

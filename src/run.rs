@@ -77,6 +77,10 @@ fn draw(database: &Database) -> Result<()> {
     candidate.previous = last.map_or(0, |(_, run)| run.number());
     candidate.started = started;
     database.open_run(candidate, started.max(mark));
+    database.set_restoring(false);
+    // A database made from a template has the extension, and nobody has told the launcher.
+    // SAFETY: set since the backend connected.
+    shared::want(unsafe { pg_sys::MyDatabaseId });
     Ok(())
 }
 

@@ -11,12 +11,13 @@ use uuid::Uuid;
 use gundb_core::{Chain, Hlc, Lane, Run, SiteId};
 use pgrx::pg_sys;
 
-/// Where a lane stands: its last event.
+/// An event's coordinates: those of a lane's last event say where the lane stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub seq: u64,
     pub hlc: Hlc,
     pub xact: Hlc,
+    pub epoch: u64,
     pub chain: Chain,
 }
 
@@ -207,6 +208,7 @@ impl Scan {
                 seq: values[column::SEQ].value() as u64,
                 hlc: stored_hlc(values[column::HLC].value() as i64),
                 xact: stored_hlc(values[column::XACT].value() as i64),
+                epoch: values[column::EPOCH].value() as u64,
                 chain: Chain(sixteen(values[column::CHAIN])),
             }
         }

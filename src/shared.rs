@@ -13,7 +13,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spinlock::PgSpinLock;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 /// Streams named to the worker one by one; beyond that it looks at all of them.
 pub const NEWS_MAX: usize = 64;
@@ -28,6 +28,10 @@ pub struct Database {
     worker_pid: AtomicU32,
     /// Set by the first commit the worker has not looked at yet; later ones need not wake it again.
     worker_called: AtomicBool,
+    /// Whether the database is to have a worker.
+    wanted: AtomicBool,
+    /// Statements that need the worker away now.
+    held_off: AtomicU32,
     /// Whether rows may bring their coordinates; ends with the first append.
     restoring: AtomicBool,
     /// Consumers that wait for news.
@@ -112,11 +116,23 @@ struct Memory {
     launcher: *const Launcher,
 }
 
-/// What the launcher is told.
+/// The launcher's part: its latch, null while there is none.
 pub struct Launcher {
-    pub latch: AtomicPtr<pg_sys::Latch>,
-    /// Databases whose worker is to be started, moved by one at each request.
-    pub requests: AtomicUsize,
+    latch: AtomicPtr<pg_sys::Latch>,
+}
+
+impl Launcher {
+    pub fn set_latch(&self, latch: *mut pg_sys::Latch) {
+        self.latch.store(latch, Ordering::Release);
+    }
+
+    fn wake(&self) {
+        let latch = self.latch.load(Ordering::Acquire);
+        if !latch.is_null() {
+            // SAFETY: a latch of the PGPROC array, which stays mapped.
+            unsafe { pg_sys::SetLatch(latch) };
+        }
+    }
 }
 
 struct Once(core::cell::UnsafeCell<Option<Memory>>);
@@ -186,7 +202,7 @@ unsafe extern "C-unwind" fn startup() {
         let launcher = start.cast::<Launcher>();
         let databases = start.add(size_of::<Launcher>()).cast::<Database>();
         if !found {
-            launcher.write(Launcher { latch: AtomicPtr::default(), requests: AtomicUsize::new(0) });
+            launcher.write(Launcher { latch: AtomicPtr::default() });
             for i in 0..count {
                 let slot = databases.add(i);
                 slot.write(Database {
@@ -196,6 +212,8 @@ unsafe extern "C-unwind" fn startup() {
                     worker_latch: AtomicPtr::default(),
                     worker_pid: AtomicU32::new(0),
                     worker_called: AtomicBool::new(false),
+                    wanted: AtomicBool::new(false),
+                    held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
                     waiters: core::mem::zeroed(),
                 });
@@ -247,6 +265,62 @@ pub fn database() -> Option<&'static Database> {
     found
 }
 
+/// Databases that are to have a worker.
+pub fn wanted() -> Vec<pg_sys::Oid> {
+    let Some(memory) = memory() else { return Vec::new() };
+    let wanted = slots(memory).iter().filter(|slot| slot.wanted.load(Ordering::Acquire));
+    wanted.map(|slot| pg_sys::Oid::from(slot.oid.load(Ordering::Relaxed))).filter(|oid| oid.to_u32() != 0).collect()
+}
+
+pub fn is_wanted(oid: pg_sys::Oid) -> bool {
+    database_by_oid(oid).is_some_and(|slot| slot.wanted.load(Ordering::Acquire))
+}
+
+/// Asks the launcher for a worker.
+pub fn want(oid: pg_sys::Oid) {
+    if let Some(slot) = database_by_oid(oid) {
+        if !slot.wanted.swap(true, Ordering::AcqRel)
+            && let Some(launcher) = launcher()
+        {
+            launcher.wake();
+        }
+    }
+}
+
+/// The database is to have no worker.
+pub fn leave(oid: pg_sys::Oid) {
+    if let Some(slot) = database_by_oid(oid) {
+        slot.wanted.store(false, Ordering::Release);
+    }
+}
+
+/// Whether some statement needs the worker away.
+pub fn is_held_off(oid: pg_sys::Oid) -> bool {
+    database_by_oid(oid).is_some_and(|slot| slot.held_off.load(Ordering::Acquire) > 0)
+}
+
+/// Stops the worker of a database and keeps it away until [`let_go`].
+pub fn hold_off(oid: pg_sys::Oid) -> bool {
+    let Some(slot) = database_by_oid(oid) else { return false };
+    slot.held_off.fetch_add(1, Ordering::AcqRel);
+    let pid = slot.worker_pid();
+    if pid != 0 {
+        // SAFETY: SIGTERM to our own worker, which leaves; PostgreSQL's statement waits for it to be gone.
+        unsafe { libc::kill(pid as i32, libc::SIGTERM) };
+    }
+    true
+}
+
+/// Ends what [`hold_off`] began.
+pub fn let_go(oid: pg_sys::Oid) {
+    if let Some(slot) = database_by_oid(oid) {
+        slot.held_off.fetch_sub(1, Ordering::AcqRel);
+    }
+    if let Some(launcher) = launcher() {
+        launcher.wake();
+    }
+}
+
 /// The slot of a database, if it has one.
 pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
     slots(memory()?).iter().find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
@@ -256,6 +330,8 @@ pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
 pub fn forget_database(oid: pg_sys::Oid) {
     if let Some(slot) = database_by_oid(oid) {
         *slot.running.lock() = Running::default();
+        slot.wanted.store(false, Ordering::Release);
+        slot.held_off.store(0, Ordering::Release);
         slot.oid.store(0, Ordering::Relaxed);
     }
 }

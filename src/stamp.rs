@@ -17,7 +17,7 @@ use crate::scan::{column, sixteen, to_stored};
 use crate::spi::{bytes_of, fixed, text_of, varlena};
 use crate::stream::{self, Stream};
 use crate::transaction::{Held, Stamped};
-use crate::{boundary, catalog, duplicate, lane, random, restore, run, settings, statement, transaction};
+use crate::{boundary, catalog, drops, duplicate, lane, random, restore, run, settings, statement, transaction};
 use gundb_core::chain::{Header, content_hash};
 use gundb_core::json::Printer;
 use gundb_core::{Run, SiteId};
@@ -52,6 +52,9 @@ crate::sql_function! {
         // SAFETY: as above.
         unsafe {
             let trigger = &*trigger_data(call.fcinfo())?;
+            if drops::is_allowed() {
+                return Ok(Datum::null());
+            }
             let table = CStr::from_ptr((*(*trigger.tg_relation).rd_rel).relname.data.as_ptr()).to_string_lossy();
             let action = match trigger.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
                 pg_sys::TRIGGER_EVENT_UPDATE => "UPDATE",

@@ -32,6 +32,10 @@ pub struct Transaction {
     pub recorded: Option<u64>,
     /// A database that this transaction drops.
     pub dropped_database: Option<pg_sys::Oid>,
+    /// A database whose extension this transaction has made or dropped.
+    pub extension_changed: Option<pg_sys::Oid>,
+    /// Databases whose workers are held off until the transaction ends.
+    pub held_off: Vec<pg_sys::Oid>,
     /// Calls of append that want to know what their row was given, innermost last.
     captures: Vec<Capture>,
     /// Where the stack of plans stood when each open subtransaction began.
@@ -64,6 +68,8 @@ thread_local! {
             written: BTreeMap::new(),
             recorded: None,
             dropped_database: None,
+            extension_changed: None,
+            held_off: Vec::new(),
             captures: Vec::new(),
             plans: Vec::new(),
         })
@@ -106,6 +112,14 @@ impl Transaction {
         {
             capture.stamped = Some(stamped);
         }
+    }
+
+    /// The run has been ended by this transaction: nothing of it is used again.
+    pub fn forget_run(&mut self) {
+        self.xact = None;
+        self.held.clear();
+        self.written.clear();
+        self.recorded = None;
     }
 
     pub fn has_written(&self) -> bool {
@@ -156,8 +170,15 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
             // Atomics, a spinlock and a latch: nothing here can raise.
             let ended = with(core::mem::take);
             statement::forget();
+            ended.held_off.iter().for_each(|&database| shared::let_go(database));
             if let Some(database) = ended.dropped_database {
                 shared::forget_database(database);
+            }
+            if let Some(database) = ended.extension_changed {
+                shared::want(database);
+                if let Some(mine) = shared::database() {
+                    mine.call_worker();
+                }
             }
             if let Some(database) = ended.has_written().then(shared::database).flatten() {
                 if let Some(run) = ended.recorded {
@@ -167,7 +188,8 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
             }
         }
         XACT_EVENT_ABORT => {
-            with(|transaction| *transaction = Transaction::default());
+            let ended = with(core::mem::take);
+            ended.held_off.iter().for_each(|&database| shared::let_go(database));
             statement::forget();
         }
         _ => {}

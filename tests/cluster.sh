@@ -34,7 +34,7 @@ trap 'exit 143' TERM
 # Runs a command as the user that servers run as, from a directory that it can read. A backtrace in an error message
 # would make output differ from build to build.
 cluster_as_server() (
-    cd "$cluster_home"
+    cd "$cluster_home" || exit
     if ((EUID == 0)); then
         exec runuser -u postgres -- env -u RUST_BACKTRACE "$@"
     else
@@ -55,7 +55,7 @@ cluster_tree() {
 cluster_log() { printf '%s\n' "$cluster_home/$1/log"; }
 
 cluster_start() {
-    local name=$1 version=$2 dir=$cluster_home/$1 setting
+    local name=$1 version=$2 dir=$cluster_home/$1 setting value
     shift 2
     cluster_as_server mkdir "$dir"
     ln -s "$(cluster_tree "$version")" "$dir/tree"
@@ -63,7 +63,8 @@ cluster_start() {
         --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; return 1; }
     for setting in listen_addresses=127.0.0.1 unix_socket_directories="$dir" shared_preload_libraries=gundb \
         log_line_prefix='%m [%p] %d ' "$@"; do
-        printf "%s = '%s'\n" "${setting%%=*}" "${setting#*=}"
+        value=${setting#*=}
+        printf "%s = '%s'\n" "${setting%%=*}" "${value//\'/\'\'}"
     done >>"$dir/data/postgresql.conf"
     cluster_launch "$name"
 }

@@ -12,14 +12,15 @@ umask 022
 
 die() { printf '%s\n' "$@" >&2; exit 1; }
 
-readonly action=$1 pg_config=$(command -v "$2" || true) profile=$3
+action=$1 profile=$3
+pg_config=$(command -v "$2" || true)
 [[ -n $pg_config ]] || die "$2 is not there. Debian has it in postgresql-server-dev-NN; PG_CONFIG=… says where it is."
 
 version=$("$pg_config" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
 [[ $version =~ ^1[5-8]$ ]] || die "gundb builds for PostgreSQL 15 to 18; $pg_config is of $("$pg_config" --version)."
 extension_version=$(sed -nE "s/^default_version = '(.*)'/\1/p" gundb.control)
-readonly library=${DESTDIR-}$("$pg_config" --pkglibdir)/gundb.so
-readonly scripts=${DESTDIR-}$("$pg_config" --sharedir)/extension
+library=${DESTDIR-}$("$pg_config" --pkglibdir)/gundb.so
+scripts=${DESTDIR-}$("$pg_config" --sharedir)/extension
 
 # cargo rebuilds the bindings when pg_config is another one, so the private trees and the system's PostgreSQL have each
 # a directory of their own.
@@ -27,7 +28,7 @@ case $pg_config in
     target/pg/* | "$PWD"/target/pg/*) target_dir=$PWD/target/pg$version ;;
     *) target_dir=$PWD/target/install/pg$version ;;
 esac
-readonly built=$target_dir/${profile/dev/debug}/libgundb.so
+built=$target_dir/${profile/dev/debug}/libgundb.so
 
 build() {
     if ! command -v cargo >/dev/null; then

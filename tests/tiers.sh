@@ -5,7 +5,7 @@
 #
 # Fails if any of them did.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 # Prints a duration in milliseconds as minutes.
 minutes() { awk -v ms="$1" 'BEGIN { printf "%.1f", ms / 60000 }'; }

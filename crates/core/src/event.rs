@@ -62,20 +62,41 @@ impl Event {
 
     /// The transaction that wrote it.
     pub fn transaction(&self) -> TransactionId {
-        TransactionId { site: self.dot.site, run: self.dot.lane.run(), xact: self.xact }
+        TransactionId {
+            site: self.dot.site,
+            run: self.dot.lane.run(),
+            xact: self.xact,
+        }
     }
 
     /// The chain that the event must carry after this predecessor (the lane's genesis for seq 1).
     pub fn chain_after(&self, previous: &Chain) -> Chain {
-        let header = Header { xact: self.xact, hlc: self.hlc, id: self.id, kind: &self.kind, epoch: self.epoch };
-        previous.next(&header, &content_hash(&self.salt, self.key.as_deref(), &self.data, &self.meta))
+        let header = Header {
+            xact: self.xact,
+            hlc: self.hlc,
+            id: self.id,
+            kind: &self.kind,
+            epoch: self.epoch,
+        };
+        previous.next(
+            &header,
+            &content_hash(&self.salt, self.key.as_deref(), &self.data, &self.meta),
+        )
     }
 }
 
 /// Recomputes an event's chain from its predecessor's, and gives it back where it is the one that the event carries.
 pub fn verify_chain(previous: &Chain, event: &Event) -> Result<Chain, ChainMismatch> {
     let expected = event.chain_after(previous);
-    if expected == event.chain { Ok(expected) } else { Err(ChainMismatch { dot: event.dot, expected, found: event.chain }) }
+    if expected == event.chain {
+        Ok(expected)
+    } else {
+        Err(ChainMismatch {
+            dot: event.dot,
+            expected,
+            found: event.chain,
+        })
+    }
 }
 
 /// What a transaction is known by. Stamps are unique in a run, so first stamps are too.

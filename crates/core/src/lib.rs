@@ -15,6 +15,7 @@
 //! | [`page`] | pages of whole transactions, merged from lanes |
 //! | [`stream_name`] | the name of a stream |
 //! | [`suggest`] | "Did you mean …?" |
+//! | [`digest`] | one hash of what a site holds |
 //! | [`json`] | canonical text: what `jsonb` prints |
 //! | [`schema`] | JSON Schema of an event's data |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@
 pub mod chain;
 pub mod clock;
 pub mod context;
+pub mod digest;
 pub mod event;
 pub mod hlc;
 pub mod id;
@@ -37,6 +39,7 @@ pub mod suggest;
 pub use chain::{Chain, ChainTextError, Header, content_hash};
 pub use clock::{Clock, ClockDecodeError, ClockProblem, ClockTextError};
 pub use context::{Epoch, EpochRecord, Seen, concurrent, happened_before};
+pub use digest::digest;
 pub use event::{ChainMismatch, Event, Transaction, TransactionId, verify_chain};
 pub use hlc::{Hlc, HlcTextError};
 pub use id::{

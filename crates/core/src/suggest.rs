@@ -32,9 +32,13 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_finds_the_nearest_one() {
-        for (name, expected) in
-            [("odrers", "orders"), ("Orders", "orders"), ("stockmoves", "stock_moves"), ("paymnet", "payments"), ("okk", "ok")]
-        {
+        for (name, expected) in [
+            ("odrers", "orders"),
+            ("Orders", "orders"),
+            ("stockmoves", "stock_moves"),
+            ("paymnet", "payments"),
+            ("okk", "ok"),
+        ] {
             assert_eq!(similar(name, STREAMS), Some(expected), "{name}");
         }
     }

@@ -10,7 +10,12 @@ use uuid::Uuid;
 type Content = ([u8; 16], Option<String>, String, String);
 
 fn any_content() -> impl Strategy<Value = Content> {
-    (any::<bool>().prop_map(|b| [u8::from(b); 16]), proptest::option::of("[ab]{0,2}"), "[ab]{0,2}", "[ab]{0,2}")
+    (
+        any::<bool>().prop_map(|b| [u8::from(b); 16]),
+        proptest::option::of("[ab]{0,2}"),
+        "[ab]{0,2}",
+        "[ab]{0,2}",
+    )
 }
 
 fn hash((salt, key, data, meta): &Content) -> [u8; 32] {
@@ -19,9 +24,26 @@ fn hash((salt, key, data, meta): &Content) -> [u8; 32] {
 
 fn event(kind: &str, epoch: u64, hlc: Hlc, content: Content) -> Event {
     let (salt, key, data, meta) = content;
-    let dot = Dot { site: site(1), stream: stream(1), lane: lane(1, 0), seq: 1 };
+    let dot = Dot {
+        site: site(1),
+        stream: stream(1),
+        lane: lane(1, 0),
+        seq: 1,
+    };
     let kind = kind.to_owned();
-    Event { dot, hlc, xact: hlc, epoch, id: Uuid::from_u128(7), kind, key, data, meta, salt, chain: Chain([0; 16]) }
+    Event {
+        dot,
+        hlc,
+        xact: hlc,
+        epoch,
+        id: Uuid::from_u128(7),
+        kind,
+        key,
+        data,
+        meta,
+        salt,
+        chain: Chain([0; 16]),
+    }
 }
 
 proptest! {
@@ -95,7 +117,13 @@ fn every_lane_begins_with_its_own_genesis() {
 
 #[test]
 fn what_is_no_chain_is_refused() {
-    for text in ["", "00", "0000000000000000000000000000000g", "+0000000000000000000000000000000", "000000000000000000000000000000000"] {
+    for text in [
+        "",
+        "00",
+        "0000000000000000000000000000000g",
+        "+0000000000000000000000000000000",
+        "000000000000000000000000000000000",
+    ] {
         assert_eq!(text.parse::<Chain>(), Err(ChainTextError), "{text}");
     }
 }

@@ -56,13 +56,23 @@ impl Clock {
     pub fn encode(&self) -> Vec<u8> {
         let lanes: Vec<Entry> = self.entries.iter().map(|(place, seq)| (*place, *seq)).collect();
         let mut bytes = vec![VERSION];
-        put_groups(&mut bytes, &lanes, |((site, _, _), _)| *site, |bytes, site, lanes| {
-            bytes.extend_from_slice(site.0.as_bytes());
-            put_groups(bytes, lanes, |((_, stream, _), _)| *stream, |bytes, stream, lanes| {
-                bytes.extend_from_slice(stream.0.as_bytes());
-                put_groups(bytes, lanes, |((_, _, lane), _)| lane.run(), put_run);
-            });
-        });
+        put_groups(
+            &mut bytes,
+            &lanes,
+            |((site, _, _), _)| *site,
+            |bytes, site, lanes| {
+                bytes.extend_from_slice(site.0.as_bytes());
+                put_groups(
+                    bytes,
+                    lanes,
+                    |((_, stream, _), _)| *stream,
+                    |bytes, stream, lanes| {
+                        bytes.extend_from_slice(stream.0.as_bytes());
+                        put_groups(bytes, lanes, |((_, _, lane), _)| lane.run(), put_run);
+                    },
+                );
+            },
+        );
         bytes
     }
 
@@ -91,7 +101,9 @@ impl Clock {
             return Err(ClockDecodeError::Trailing { offset: reader.offset });
         }
         // `collect` of sorted entries builds the tree in linear time.
-        Ok(Clock { entries: lanes.into_iter().collect() })
+        Ok(Clock {
+            entries: lanes.into_iter().collect(),
+        })
     }
 }
 
@@ -146,7 +158,11 @@ impl<T: PartialOrd + Copy> Ascending<T> {
     fn take(&mut self, next: T, offset: usize) -> Result<T, ClockDecodeError> {
         let ascends = self.0.is_none_or(|last| last < next);
         self.0 = Some(next);
-        if ascends { Ok(next) } else { Err(ClockDecodeError::Order { offset }) }
+        if ascends {
+            Ok(next)
+        } else {
+            Err(ClockDecodeError::Order { offset })
+        }
     }
 }
 
@@ -158,7 +174,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ClockDecodeError> {
         let rest = self.bytes.get(self.offset..).unwrap_or_default();
-        let array = rest.first_chunk().ok_or(ClockDecodeError::Truncated { offset: self.offset })?;
+        let array = rest
+            .first_chunk()
+            .ok_or(ClockDecodeError::Truncated { offset: self.offset })?;
         self.offset += N;
         Ok(*array)
     }
@@ -170,7 +188,10 @@ impl Reader<'_> {
 
     fn run(&mut self, order: &mut Ascending<Run>) -> Result<Run, ClockDecodeError> {
         let offset = self.offset;
-        let number = self.array::<6>()?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let number = self
+            .array::<6>()?
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte));
         order.take(Run::new(number).ok_or(ClockDecodeError::Integer { offset })?, offset)
     }
 
@@ -179,7 +200,10 @@ impl Reader<'_> {
         for _ in 0..self.count_at_least(1, LANE_BYTES_MIN)? {
             let offset = self.offset;
             // The distance to the lowest number that keeps the order: whatever is written, lanes ascend.
-            let number = self.varint()?.checked_add(lowest).and_then(|number| u16::try_from(number).ok());
+            let number = self
+                .varint()?
+                .checked_add(lowest)
+                .and_then(|number| u16::try_from(number).ok());
             let number = number.ok_or(ClockDecodeError::Integer { offset })?;
             let offset = self.offset;
             match self.varint()? {
@@ -199,7 +223,9 @@ impl Reader<'_> {
         if count < count_min {
             Err(ClockDecodeError::Integer { offset })
         } else if count > possible as u64 {
-            Err(ClockDecodeError::Truncated { offset: self.bytes.len() })
+            Err(ClockDecodeError::Truncated {
+                offset: self.bytes.len(),
+            })
         } else {
             Ok(count)
         }

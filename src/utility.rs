@@ -1,0 +1,127 @@
+//! Statements that need every session of a database gone: the worker leaves first.
+//!
+//! DROP DATABASE, CREATE DATABASE … TEMPLATE, a rename and SET TABLESPACE fail while anybody is connected, and the
+//! worker is somebody. The hook stops it and holds the launcher off until the statement has ended, either way.
+//!
+//! The hook calls on with no Rust guard in between, so that an error passes with all its fields.
+//!
+//! Unsafe: the hook and parse nodes.
+
+use crate::boundary;
+use crate::error::Result;
+use crate::{shared, transaction};
+use pgrx::pg_sys::{self, Oid};
+use std::ffi::CStr;
+
+unsafe extern "C-unwind" {
+    fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const core::ffi::c_char,
+        read_only_tree: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        destination: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+}
+
+static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
+
+/// Installs the hook.
+pub fn register() {
+    // SAFETY: called from _PG_init.
+    unsafe {
+        PREVIOUS = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}
+
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const core::ffi::c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    destination: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: nodes of the parser's making; whatever raises passes a frame that holds nothing to drop. What was held
+    // off is let go at the end of the transaction, which every one of these statements brings, failed or not.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        if !node.is_null() && needs_sessions_gone((*node).type_) {
+            boundary::entry(|| stop_worker(node));
+        }
+        match PREVIOUS {
+            Some(previous) => {
+                previous(statement, text, read_only_tree, context, params, environment, destination, completion)
+            }
+            None => standard_ProcessUtility(
+                statement,
+                text,
+                read_only_tree,
+                context,
+                params,
+                environment,
+                destination,
+                completion,
+            ),
+        }
+    }
+}
+
+fn needs_sessions_gone(tag: pg_sys::NodeTag) -> bool {
+    use pg_sys::NodeTag::*;
+    matches!(tag, T_DropdbStmt | T_CreatedbStmt | T_AlterDatabaseStmt | T_RenameStmt)
+}
+
+/// Stops the worker of the database that the statement is about.
+unsafe fn stop_worker(node: *const pg_sys::Node) -> Result<()> {
+    use pg_sys::NodeTag::*;
+    let name = unsafe {
+        match (*node).type_ {
+            T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
+            T_CreatedbStmt => option((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template"),
+            T_AlterDatabaseStmt => {
+                let alter = &*node.cast::<pg_sys::AlterDatabaseStmt>();
+                if option(alter.options, c"tablespace").is_null() { core::ptr::null_mut() } else { alter.dbname }
+            }
+            T_RenameStmt => {
+                let rename = &*node.cast::<pg_sys::RenameStmt>();
+                if rename.renameType == pg_sys::ObjectType::OBJECT_DATABASE {
+                    rename.subname
+                } else {
+                    core::ptr::null_mut()
+                }
+            }
+            _ => core::ptr::null_mut(),
+        }
+    };
+    if name.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a NUL-terminated name.
+    let database = unsafe { pg_sys::get_database_oid(name, true) };
+    if database != Oid::INVALID {
+        if shared::hold_off(database) {
+            transaction::with(|t| t.held_off.push(database));
+        }
+    }
+    Ok(())
+}
+
+/// The text of an option of a statement, or null.
+unsafe fn option(options: *const pg_sys::List, name: &CStr) -> *mut core::ffi::c_char {
+    unsafe {
+        let count = if options.is_null() { 0 } else { (*options).length };
+        for i in 0..count {
+            let element = (*(*options).elements.add(i as usize)).ptr_value.cast::<pg_sys::DefElem>();
+            if CStr::from_ptr((*element).defname) == name && !(*element).arg.is_null() {
+                return pg_sys::defGetString(element);
+            }
+        }
+        core::ptr::null_mut()
+    }
+}

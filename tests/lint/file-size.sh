@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# A file is one noun or verb. Past about 400 lines somebody should ask whether it is two; past 450 it fails.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+readonly lines_max=450
+long=$(git ls-files --cached --others --exclude-standard -- '*.rs' '*.sql' '*.sh' '*.proto' ':!tests/sql' |
+    xargs wc -l | awk -v max="$lines_max" '$2 != "total" && $1 > max')
+if [[ -n $long ]]; then
+    printf 'Longer than %d lines (is each still one thing?):\n%s\n' "$lines_max" "$long"
+    exit 1
+fi
+echo "no file is longer than $lines_max lines"
