@@ -28,6 +28,8 @@ pub struct Database {
     worker_pid: AtomicU32,
     /// Set by the first commit the worker has not looked at yet; later ones need not wake it again.
     worker_called: AtomicBool,
+    /// Set when the extension is made or dropped: the worker looks whether it is still at home.
+    extension_changed: AtomicBool,
     /// Whether the database is to have a worker.
     wanted: AtomicBool,
     /// Statements that need the worker away now.
@@ -212,6 +214,7 @@ unsafe extern "C-unwind" fn startup() {
                     worker_latch: AtomicPtr::default(),
                     worker_pid: AtomicU32::new(0),
                     worker_called: AtomicBool::new(false),
+                    extension_changed: AtomicBool::new(false),
                     wanted: AtomicBool::new(false),
                     held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
@@ -461,6 +464,16 @@ impl Database {
             // SAFETY: a latch of the PGPROC array, which stays mapped; setting another process's is allowed.
             unsafe { pg_sys::SetLatch(latch) };
         }
+    }
+
+    /// The extension was made or dropped, and that has committed.
+    pub fn set_extension_changed(&self) {
+        self.extension_changed.store(true, Ordering::Release);
+        self.call_worker();
+    }
+
+    pub fn take_extension_changed(&self) -> bool {
+        self.extension_changed.swap(false, Ordering::AcqRel)
     }
 
     /// The streams with news since the last call; `None` means look at all.

@@ -81,6 +81,20 @@ pub fn label(table: Oid) -> Result<String> {
     known.map_or_else(|| catalog::table_label(table), Ok)
 }
 
+/// The name of the stream whose table this is; None if it has gone.
+pub fn name_of_table(table: Oid) -> Result<Option<String>> {
+    // SAFETY: the relation is open while it is read.
+    unsafe {
+        let relation = pg_sys::try_relation_open(table, pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            return Ok(None);
+        }
+        let name = name_of(relation);
+        pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
+        Ok(name)
+    }
+}
+
 /// The stream's name, from the argument of its stamp trigger: the table itself says which stream it is, so the
 /// word survives renames, dumps and restores. None: the table is no stream.
 ///

@@ -177,7 +177,7 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
             if let Some(database) = ended.extension_changed {
                 shared::want(database);
                 if let Some(mine) = shared::database() {
-                    mine.call_worker();
+                    mine.set_extension_changed();
                 }
             }
             if let Some(database) = ended.has_written().then(shared::database).flatten() {

@@ -8,7 +8,7 @@
 
 use crate::error::{Error, Result, state};
 use crate::shared::Database;
-use crate::{boundary, catalog, run, shared};
+use crate::{boundary, catalog, run, shared, stream};
 use core::ffi::{CStr, c_char};
 use gundb_core::Hlc;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
@@ -16,7 +16,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use std::time::{Duration, Instant};
 
 /// News that comes closer together than this is told in one NOTIFY: each costs a transaction.
-const TELL_EVERY: Duration = Duration::from_millis(10);
+const TELL_EVERY: Duration = Duration::from_millis(20);
 /// The mark is moved when the clock has come so close to it.
 const MARK_NEAR_MS: u64 = 2_500;
 
@@ -143,15 +143,22 @@ fn is_at_home() -> Result<bool> {
 
 /// Tells what was committed; false if the extension has gone.
 fn attend(mine: &Database) -> Result<bool> {
-    catalog::forget();
-    if catalog::find_extension()?.is_none() {
-        return Ok(false);
+    if mine.take_extension_changed() {
+        catalog::forget();
+        if catalog::find_extension()?.is_none() {
+            return Ok(false);
+        }
     }
     let mut tables = Vec::new();
-    let all = mine.take_news(&mut tables);
-    for stream in catalog::streams()? {
-        if all || tables.contains(&stream.table) {
+    if mine.take_news(&mut tables) {
+        for stream in catalog::streams()? {
             notify(&stream.name)?;
+        }
+    } else {
+        for table in tables {
+            if let Some(name) = stream::name_of_table(table)? {
+                notify(&name)?;
+            }
         }
     }
     let running = mine.running();

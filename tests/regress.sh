@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly version=$1
+version=$1
 shift
 accept=
 if [[ ${1-} == --accept ]]; then
@@ -52,7 +52,7 @@ check() {
     local kind=$1 name=$2 result=$results/$1/$2.out want start_us=${EPOCHREALTIME/[^0-9]/} outcome=ok
     want=$(expected "$kind" "$name")
     # After a crash the server is back in a moment.
-    timeout 60 bash -c 'until pg_isready -q; do sleep 0.1; done'
+    timeout 60 bash -c 'until pg_isready -q -d postgres; do sleep 0.1; done'
     export PGDATABASE=${kind}_$name
     psql -X -q -d postgres -c "CREATE DATABASE \"$PGDATABASE\""
     psql -X -q -c 'CREATE EXTENSION gundb'
