@@ -116,7 +116,13 @@ fn end_of_time() -> Error {
         .hint("Check the server's clock.")
 }
 
-/// This site. Opens a run, and so writes, where the site has none yet.
+/// This site: known from its last run, so also on a standby. Opens a run, and so writes, where there never was one.
 pub fn site() -> Result<SiteId> {
+    if let Some(site) = database()?.site() {
+        return Ok(site);
+    }
+    if let Some((site, _)) = catalog::last_run()? {
+        return Ok(site);
+    }
     open()?.site().ok_or_else(|| internal("a run was opened without a site"))
 }
