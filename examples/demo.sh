@@ -20,13 +20,16 @@ if [[ -t 1 && -z ${NO_COLOR-} ]]; then
     bold=$'\e[1m' dim=$'\e[2m' blue=$'\e[34m' plain=$'\e[0m'
 fi
 
+# A row that is wider than a terminal is printed a column a line.
+psql=(psql -X -v ON_ERROR_STOP=1 -P columns=120 -P expanded=auto)
+
 # tell TEXT: a line between the statements.
 tell() { printf '\n%s-- %s%s\n' "$dim" "$1" "$plain"; }
 
 # show SQL: the statement, then what the server answers. The demo ends where one fails.
 show() {
     printf '%sshop=#%s %s%s%s\n' "$blue" "$plain" "$bold" "$1" "$plain"
-    psql -X -v ON_ERROR_STOP=1 -c "$1"
+    "${psql[@]}" -c "$1"
 }
 
 # refused SQL: the same for a statement that gundb must refuse.
@@ -40,7 +43,7 @@ refused() {
 # timed SQL: the same, with the time it took.
 timed() {
     printf '%sshop=#%s %s%s%s\n' "$blue" "$plain" "$bold" "$1" "$plain"
-    psql -X -v ON_ERROR_STOP=1 -v QUIET=on -c '\timing on' -c '\set QUIET off' -c "$1"
+    "${psql[@]}" -v QUIET=on -c '\timing on' -c '\set QUIET off' -c "$1"
 }
 
 echo "Starting a PostgreSQL of our own, with gundb loaded …"
@@ -74,7 +77,7 @@ timed "INSERT INTO stock_moves (type, data)
        SELECT 'Received', jsonb_build_object('sku', 'A-' || i % 100, 'qty', i) FROM generate_series(1, 10000) AS i;"
 
 tell "The site's clock says what it holds: for each lane, how far."
-show "SELECT jsonb_pretty(gundb.site_clock()::jsonb);"
+show "SELECT stream, lane, seq FROM gundb.clock_entries(gundb.site_clock());"
 
 printf '\n%sThat was gundb in %d seconds.%s ' "$bold" "$SECONDS" "$plain"
 if [[ -n ${DEMO_KEEP-} ]]; then

@@ -67,7 +67,8 @@ COMMENT ON TABLE gundb.span IS 'Transactions that wrote to more than one stream:
 CREATE INDEX span_xact ON gundb.span (site, xact);
 SELECT pg_catalog.pg_extension_config_dump('gundb.span', '');
 
--- The stored high-water mark of the hybrid logical clock: WAL-logged, not undone by a rollback.
-CREATE SEQUENCE gundb.hlc_mark AS bigint MINVALUE 0 START WITH 0;
+-- The stored high-water mark of the hybrid logical clock: WAL-logged, not undone by a rollback. A stamp's bits with
+-- the highest turned over, as hlc is stored: so the order of the numbers is that of the stamps.
+CREATE SEQUENCE gundb.hlc_mark AS bigint MINVALUE -9223372036854775808 START WITH -9223372036854775808;
 COMMENT ON SEQUENCE gundb.hlc_mark IS 'No stamp given so far is greater than this; start-up reads it instead of the streams.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.hlc_mark', '');

@@ -66,11 +66,13 @@ pub fn table_of(name: &str) -> Result<Oid> {
 fn undefined(name: &str) -> Result<crate::error::Failure> {
     let known = catalog::streams()?;
     let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{name}\" does not exist"));
-    Ok(match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
-        Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
-        None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
-    }
-    .into())
+    Ok(
+        match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
+            Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+            None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
+        }
+        .into(),
+    )
 }
 
 sql_function! {
@@ -105,13 +107,20 @@ sql_function! {
 /// The table of a stream that the caller may drop or detach: administrators may, of what they own.
 fn own_table(name: &str) -> Result<Oid> {
     if name == SYSTEM_STREAM {
-        return Err(Error::new(state::WRONG_OBJECT, "the stream of definitions cannot be dropped or detached")
-            .hint("gundb.uninstall() ends gundb in this database.")
-            .into());
+        return Err(Error::new(
+            state::WRONG_OBJECT,
+            "the stream of definitions cannot be dropped or detached",
+        )
+        .hint("gundb.uninstall() ends gundb in this database.")
+        .into());
     }
     let table = table_of(name)?;
     if !catalog::may_own(table)? {
-        return Err(Error::new(state::PRIVILEGE, format!("must be owner of the table of stream \"{name}\"")).into());
+        return Err(Error::new(
+            state::PRIVILEGE,
+            format!("must be owner of the table of stream \"{name}\""),
+        )
+        .into());
     }
     Ok(table)
 }
@@ -121,10 +130,10 @@ sql_function! {
     fn gundb_define_event(call) {
         let name = call.required(call.text(0), "stream")?;
         let kind = call.required(call.text(1), "type")?;
-        if kind.is_empty() || kind.len() > TYPE_MAX_BYTES {
+        if kind.is_empty() || kind.len() > stamp::TYPE_MAX_BYTES {
             return Err(Error::new(
                 state::INVALID_PARAMETER,
-                format!("an event type's name has 1 to {TYPE_MAX_BYTES} bytes, not {}", kind.len()),
+                format!("an event's type has 1 to {} bytes, not {}", stamp::TYPE_MAX_BYTES, kind.len()),
             )
             .into());
         }
@@ -146,7 +155,7 @@ sql_function! {
             }
         };
         let table = table_of(name)?;
-        as_owner(|| catalog::lock_streams())?;
+        as_owner(catalog::lock_streams)?;
         let current = catalog::newest_definition(name, kind)?;
         let asked = call.int4(3);
         let next = match &current {
@@ -169,13 +178,11 @@ sql_function! {
         }
         catalog::define_event(name, kind, next, schema.as_deref())?;
         // Every backend reads the stream's definitions anew once this transaction has committed.
-        pg_sys::CacheInvalidateRelcacheByRelid(table);
+        // SAFETY: the table exists; it was looked up in this transaction.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
         Ok(Datum::from(next))
     }
 }
-
-/// An event type's name is short: it is stored in each event.
-const TYPE_MAX_BYTES: usize = 255;
 
 sql_function! {
     /// `site_id()`
@@ -214,7 +221,7 @@ sql_function! {
 sql_function! {
     /// `hlc_now()`
     fn gundb_hlc_now(_call) {
-        let database = run::open()?;
+        let (database, _) = run::open()?;
         Ok(ret::hlc(run::stamp(database, run::now_ms())?.hlc))
     }
 }

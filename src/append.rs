@@ -10,7 +10,7 @@ use crate::error::{Error, Failure, Result, state};
 use crate::scan::{As, Scan};
 use crate::spi::{self, Mode, arg, as_owner};
 use crate::transaction::{self, Stamped};
-use crate::{admin, lane, run, sql_function, stamp, stream};
+use crate::{admin, lane, run, settings, sql_function, stamp, stream};
 use gundb_core::{Clock, Dot, SiteId, StreamId};
 use pgrx::pg_sys::{self, Datum, Oid};
 
@@ -118,7 +118,11 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
         arg::of(pg_sys::UUIDOID, event.id.as_ref().map(|id| spi::fixed(id))),
     ];
     // Only a given id can be there already; a generated one needs no look.
-    let on_conflict = if event.id.is_some() { " ON CONFLICT DO NOTHING" } else { "" };
+    let on_conflict = if event.id.is_some() {
+        " ON CONFLICT DO NOTHING"
+    } else {
+        ""
+    };
     let statement = format!(
         "INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5){on_conflict}"
     );
@@ -130,12 +134,25 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
             let site = run::site()?;
             let stream = StreamId::of_name(name);
             let version = event.expected_version.map(|expected| expected + 1);
-            Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
+            Ok(Appended {
+                dot: Dot {
+                    site,
+                    stream,
+                    lane,
+                    seq,
+                },
+                id,
+                hlc,
+                version,
+                duplicate: false,
+            })
         }
         (None, Some(id)) => first_of_id(name, &label, event, &id),
-        (None, None) => {
-            Err(Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event")).into())
-        }
+        (None, None) => Err(Error::new(
+            state::WRONG_STATE,
+            format!("a trigger on stream \"{name}\" dropped the event"),
+        )
+        .into()),
     }
 }
 
@@ -143,26 +160,40 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
 fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Appended> {
     let text = |datum: Option<Datum>| -> Result<String> {
         // SAFETY: a jsonb argument of this call.
-        datum.map_or(Ok("{}".to_owned()), |datum| stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX))
+        datum.map_or(Ok("{}".to_owned()), |datum| {
+            stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX)
+        })
     };
     let (data, meta) = (text(event.data)?, text(event.meta)?);
+    // What gundb itself puts into meta is not part of what the caller said.
+    let stamped = if settings::stamp_actor() { "actor" } else { "" };
     as_owner(|| {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
                 let rows = spi.run(
                     &format!(
                         "SELECT site, lane, seq, hlc, type = $2 AND key IS NOT DISTINCT FROM $3 AND data::text = $4
-                                AND (meta - 'actor')::text = ($5::jsonb - 'actor')::text
+                                AND meta - $6 = $5::jsonb - $6
                            FROM {label} WHERE id = $1 ORDER BY hlc, site, lane, seq"
                     ),
-                    &[arg::uuid(id), arg::text(event.kind), arg::text_or_null(event.key), arg::text(&data), arg::text(&meta)],
+                    &[
+                        arg::uuid(id),
+                        arg::text(event.kind),
+                        arg::text_or_null(event.key),
+                        arg::text(&data),
+                        arg::text(&meta),
+                        arg::text(stamped),
+                    ],
                     Mode::Read,
                     0,
                 )?;
                 let Some(row) = rows.first() else {
-                    return Err(Error::new(b"40001", format!("the event with id {} is not visible", uuid::Uuid::from_bytes(*id)))
-                        .hint("Run the transaction again.")
-                        .into());
+                    return Err(Error::new(
+                        b"40001",
+                        format!("the event with id {} is not visible", uuid::Uuid::from_bytes(*id)),
+                    )
+                    .hint("Run the transaction again.")
+                    .into());
                 };
                 if row.bool(5) != Some(true) {
                     return Err(Error::new(
@@ -173,7 +204,8 @@ fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Ap
                     .hint("Give the new event an id of its own.")
                     .into());
                 }
-                let (Some(site), Some(lane), Some(seq), Some(hlc)) = (row.uuid(1), row.lane(2), row.int8(3), row.hlc(4))
+                let (Some(site), Some(lane), Some(seq), Some(hlc)) =
+                    (row.uuid(1), row.lane(2), row.int8(3), row.hlc(4))
                 else {
                     return Err(crate::error::internal("an event has a NULL coordinate"));
                 };
@@ -183,7 +215,13 @@ fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Ap
                     lane,
                     seq: seq as u64,
                 };
-                Ok(Appended { dot, id: *id, hlc, version: None, duplicate: true })
+                Ok(Appended {
+                    dot,
+                    id: *id,
+                    hlc,
+                    version: None,
+                    duplicate: true,
+                })
             })
         })
     })
@@ -197,9 +235,11 @@ fn check_version(name: &str, table: Oid, key: Option<&str>, expected: i64) -> Re
             .into());
     };
     if expected < 0 {
-        return Err(Error::new(state::INVALID_PARAMETER, "expected_version must not be negative")
-            .hint("0 says that the key has no event yet.")
-            .into());
+        return Err(
+            Error::new(state::INVALID_PARAMETER, "expected_version must not be negative")
+                .hint("0 says that the key has no event yet.")
+                .into(),
+        );
     }
     lane::lock_key(table, key)?;
     let label = stream::label(table)?;
@@ -246,10 +286,13 @@ fn check_dependencies(clock: &Clock) -> Result<()> {
             },
         };
         if !held {
-            return Err(Error::new(state::MISSING_DEPENDENCY, "depends_on names an event that this site does not hold")
-                .detail(format!("Missing: {dot}"))
-                .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
-                .into());
+            return Err(Error::new(
+                state::MISSING_DEPENDENCY,
+                "depends_on names an event that this site does not hold",
+            )
+            .detail(format!("Missing: {dot}"))
+            .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
+            .into());
         }
     }
     Ok(())

@@ -21,15 +21,10 @@ use pgrx::pg_sys;
 pub struct PgError(*mut pg_sys::ErrorData);
 
 impl PgError {
-    /// The error's SQLSTATE as PostgreSQL packs it.
-    pub fn sqlerrcode(&self) -> i32 {
-        // SAFETY: CopyErrorData returned this pointer; it is never freed before it is rethrown.
-        unsafe { (*self.0).sqlerrcode }
-    }
-
     /// The primary message.
     pub fn message(&self) -> String {
-        // SAFETY: as above; `message` is null or a NUL-terminated string.
+        // SAFETY: CopyErrorData returned this pointer, and it is never freed before it is rethrown; `message` is null
+        // or a NUL-terminated string.
         unsafe {
             let message = (*self.0).message;
             if message.is_null() {
@@ -91,7 +86,13 @@ pub fn try_pg<T: Copy>(f: impl FnOnce() -> T) -> Result<T, Failure> {
 /// What is left of a failure once every Rust value is gone: plain pointers into PostgreSQL's memory.
 #[derive(Clone, Copy)]
 enum Raise {
-    Own { level: c_int, code: c_int, message: *const c_char, detail: *const c_char, hint: *const c_char },
+    Own {
+        level: c_int,
+        code: c_int,
+        message: *const c_char,
+        detail: *const c_char,
+        hint: *const c_char,
+    },
     Again(*mut pg_sys::ErrorData),
 }
 
@@ -121,7 +122,13 @@ impl Raise {
         unsafe {
             match self {
                 Raise::Again(error) => ReThrowError(error),
-                Raise::Own { level, code, message, detail, hint } => {
+                Raise::Own {
+                    level,
+                    code,
+                    message,
+                    detail,
+                    hint,
+                } => {
                     if errstart(level, core::ptr::null()) {
                         errcode(code);
                         errmsg_internal(AS_IS, message);
@@ -184,13 +191,14 @@ macro_rules! sql_function {
         /// Called by PostgreSQL with a valid `fcinfo`.
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
-            // SAFETY: this is the whole body, and `fcinfo` comes from PostgreSQL.
-            unsafe {
-                $crate::boundary::entry(|| {
-                    let $call = $crate::call::Call::new(fcinfo);
-                    $body
-                })
-            }
+            // SAFETY: `fcinfo` comes from PostgreSQL.
+            let call = unsafe { $crate::call::Call::new(fcinfo) };
+            let body = move || -> $crate::error::Result<::pgrx::pg_sys::Datum> {
+                let $call = call;
+                $body
+            };
+            // SAFETY: nothing else is done here.
+            unsafe { $crate::boundary::entry(body) }
         }
         const _: () = {
             #[unsafe(export_name = concat!("pg_finfo_", stringify!($name)))]

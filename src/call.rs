@@ -77,10 +77,6 @@ impl Call {
         self.arg(i).map(|datum| datum.value() != 0)
     }
 
-    pub fn oid(&self, i: usize) -> Option<Oid> {
-        self.arg(i).map(|datum| Oid::from(datum.value() as u32))
-    }
-
     pub fn uuid(&self, i: usize) -> Option<[u8; 16]> {
         // SAFETY: declared as uuid or another type of 16 bytes.
         self.arg(i).map(|datum| unsafe { sixteen(datum) })
@@ -98,12 +94,16 @@ impl Call {
         let Some(datum) = self.arg(i) else { return Ok(None) };
         // SAFETY: declared as gundb.dot, 48 bytes.
         let bytes = unsafe { *datum.cast_mut_ptr::<[u8; 48]>() };
-        Dot::from_bytes(&bytes).map(Some).map_err(|error| internal(format!("a stored dot is damaged: {error}")))
+        Dot::from_bytes(&bytes)
+            .map(Some)
+            .map_err(|error| internal(format!("a stored dot is damaged: {error}")))
     }
 
     pub fn clock(&self, i: usize) -> Result<Option<Clock>> {
         let Some(bytes) = self.bytes(i) else { return Ok(None) };
-        Clock::decode(bytes).map(Some).map_err(|error| internal(format!("a stored clock is damaged: {error}")))
+        Clock::decode(bytes)
+            .map(Some)
+            .map_err(|error| internal(format!("a stored clock is damaged: {error}")))
     }
 
     /// A text array argument without NULLs.
@@ -163,13 +163,18 @@ impl Call {
             pg_sys::SetSingleFuncCall(self.fcinfo, 0);
             #[cfg(not(feature = "pg15"))]
             pg_sys::InitMaterializedSRF(self.fcinfo, 0);
-            RowSet { info: (*self.fcinfo).resultinfo.cast() }
+            RowSet {
+                info: (*self.fcinfo).resultinfo.cast(),
+            }
         }
     }
 }
 
 fn split(values: &[Option<Datum>]) -> (Vec<Datum>, Vec<bool>) {
-    (values.iter().map(|v| v.unwrap_or(NULL)).collect(), values.iter().map(Option::is_none).collect())
+    (
+        values.iter().map(|v| v.unwrap_or(NULL)).collect(),
+        values.iter().map(Option::is_none).collect(),
+    )
 }
 
 /// The rows of a set-returning function.
@@ -217,7 +222,9 @@ pub unsafe fn array_elements(datum: Datum, element_type: Oid) -> Vec<Option<Datu
             &mut nulls,
             &mut count,
         );
-        (0..count as usize).map(|i| (!*nulls.add(i)).then(|| *elements.add(i))).collect()
+        (0..count as usize)
+            .map(|i| (!*nulls.add(i)).then(|| *elements.add(i)))
+            .collect()
     }
 }
 

@@ -27,9 +27,11 @@ fn position(start: Option<&str>, after: Option<Clock>, stream: Option<&str>) -> 
             }
             Ok(clock)
         }
-        Some(other) => Err(Error::new(state::INVALID_PARAMETER, format!("start cannot be \"{other}\""))
-            .hint("It is 'beginning' or 'end'; to start elsewhere, give a clock: after => ….")
-            .into()),
+        Some(other) => Err(
+            Error::new(state::INVALID_PARAMETER, format!("start cannot be \"{other}\""))
+                .hint("It is 'beginning' or 'end'; to start elsewhere, give a clock: after => ….")
+                .into(),
+        ),
     }
 }
 

@@ -44,7 +44,6 @@ pub mod state {
     pub const NAME_TOO_LONG: &[u8; 5] = b"42622";
     pub const INVALID_NAME: &[u8; 5] = b"42602";
     pub const DUPLICATE_OBJECT: &[u8; 5] = b"42710";
-    pub const DUPLICATE_TABLE: &[u8; 5] = b"42P07";
     pub const UNDEFINED_OBJECT: &[u8; 5] = b"42704";
     pub const WRONG_OBJECT: &[u8; 5] = b"42809";
     pub const TOO_LARGE: &[u8; 5] = b"54000";
@@ -82,7 +81,12 @@ pub mod state {
 
 impl Error {
     pub fn new(sqlstate: &[u8; 5], message: impl Into<String>) -> Error {
-        Error { sqlstate: *sqlstate, message: message.into(), detail: None, hint: None }
+        Error {
+            sqlstate: *sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }
     }
 
     pub fn detail(mut self, detail: impl Into<String>) -> Error {
@@ -97,7 +101,10 @@ impl Error {
 
     /// The SQLSTATE as PostgreSQL packs it: six bits a character.
     pub fn sqlerrcode(&self) -> i32 {
-        self.sqlstate.iter().rev().fold(0, |code, &c| (code << 6) + i32::from(c.wrapping_sub(b'0') & 0x3f))
+        self.sqlstate
+            .iter()
+            .rev()
+            .fold(0, |code, &c| (code << 6) + i32::from(c.wrapping_sub(b'0') & 0x3f))
     }
 }
 

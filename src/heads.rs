@@ -11,11 +11,7 @@ use gundb_core::{Clock, Dot, Lane, SiteId};
 use pgrx::pg_sys;
 
 /// Calls `found` for every lane of the streams (all, or one).
-pub fn each(
-    only: Option<&StreamTable>,
-    at: As,
-    mut found: impl FnMut(&StreamTable, SiteId, Lane, Head),
-) -> Result<()> {
+pub fn each(only: Option<&StreamTable>, at: As, mut found: impl FnMut(&StreamTable, SiteId, Lane, Head)) -> Result<()> {
     let all;
     let tables = match only {
         Some(table) => core::slice::from_ref(table),
@@ -46,7 +42,12 @@ pub fn clock(only: Option<&StreamTable>, at: As, take: impl Fn(&SiteId, Lane) ->
     let mut clock = Clock::new();
     each(only, at, |table, site, lane, head| {
         if take(&site, lane) {
-            clock.advance(&Dot { site, stream: table.stream, lane, seq: head.seq });
+            clock.advance(&Dot {
+                site,
+                stream: table.stream,
+                lane,
+                seq: head.seq,
+            });
         }
     })?;
     Ok(clock)

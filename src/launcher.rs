@@ -80,7 +80,9 @@ fn run() -> Result<()> {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     // SAFETY: in a background worker, before anything else; no database is connected to.
     unsafe { pg_sys::BackgroundWorkerInitializeConnection(core::ptr::null(), core::ptr::null(), 0) };
-    let Some(shared) = shared::launcher() else { return Ok(()) };
+    let Some(shared) = shared::launcher() else {
+        return Ok(());
+    };
     // SAFETY: this process's own latch.
     shared.set_latch(unsafe { pg_sys::MyLatch });
     let mut charges: BTreeMap<u32, Charge> = BTreeMap::new();
@@ -110,7 +112,9 @@ fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
     let mut wake: Option<Instant> = None;
     for database in charges.keys().copied().collect::<Vec<_>>() {
         let oid = Oid::from(database);
-        let Some(charge) = charges.get_mut(&database) else { continue };
+        let Some(charge) = charges.get_mut(&database) else {
+            continue;
+        };
         if !charge.handle.is_null() {
             let mut pid = 0;
             // SAFETY: a handle of this process's.
@@ -119,7 +123,11 @@ fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
                 continue;
             }
             charge.handle = core::ptr::null_mut();
-            charge.pause = if now.duration_since(charge.started) >= HEALTHY { PAUSE_MIN } else { charge.pause };
+            charge.pause = if now.duration_since(charge.started) >= HEALTHY {
+                PAUSE_MIN
+            } else {
+                charge.pause
+            };
             charge.next = now + charge.pause;
             charge.pause = (charge.pause * 2).min(PAUSE_MAX);
         }
@@ -136,7 +144,10 @@ fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
 }
 
 fn start(charges: &mut BTreeMap<u32, Charge>, database: Oid) -> Result<()> {
-    let mut worker = description(&format!("gundb worker: database {}", database.to_u32()), "gundb_worker_main");
+    let mut worker = description(
+        &format!("gundb worker: database {}", database.to_u32()),
+        "gundb_worker_main",
+    );
     worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART;
     worker.bgw_main_arg = Datum::from(database);
     // SAFETY: this process's id.
@@ -152,15 +163,30 @@ fn start(charges: &mut BTreeMap<u32, Charge>, database: Oid) -> Result<()> {
                 PgLogLevel::LOG,
                 Error::new(
                     state::CONFIGURATION_LIMIT,
-                    format!("gundb: no background worker slot is free for database {}", database.to_u32()),
+                    format!(
+                        "gundb: no background worker slot is free for database {}",
+                        database.to_u32()
+                    ),
                 )
                 .hint("Raise max_worker_processes. Appends go on; consumers that wait are not woken meanwhile."),
             )?;
         }
         shared::want(database);
     }
-    let pause = if registered { before } else { (before * 2).min(PAUSE_MAX) };
-    charges.insert(database.to_u32(), Charge { handle, started: now, next: now + before, pause });
+    let pause = if registered {
+        before
+    } else {
+        (before * 2).min(PAUSE_MAX)
+    };
+    charges.insert(
+        database.to_u32(),
+        Charge {
+            handle,
+            started: now,
+            next: now + before,
+            pause,
+        },
+    );
     Ok(())
 }
 
@@ -178,12 +204,15 @@ fn databases() -> Result<Vec<Oid>> {
                 break;
             }
             let header = (*tuple).t_data;
-            let form = header.cast::<u8>().add((*header).t_hoff as usize).cast::<pg_sys::FormData_pg_database>();
+            let form = header
+                .cast::<u8>()
+                .add((*header).t_hoff as usize)
+                .cast::<pg_sys::FormData_pg_database>();
             if (*form).datallowconn {
                 found.push((*form).oid);
             }
         }
-        (*(*scan).rs_rd).rd_tableam.as_ref().and_then(|am| am.scan_end).map(|end| end(scan));
+        pg_sys::heap_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
         pg_sys::CommitTransactionCommand();
     }

@@ -9,7 +9,11 @@ pub fn not_preloaded() -> Error {
     // SAFETY: GetConfigOption returns a string that lives at least until the next setting changes.
     let current = unsafe {
         let value = pg_sys::GetConfigOption(c"shared_preload_libraries".as_ptr(), true, false);
-        if value.is_null() { String::new() } else { CStr::from_ptr(value).to_string_lossy().into_owned() }
+        if value.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(value).to_string_lossy().into_owned()
+        }
     };
     Error::new(state::NOT_PRELOADED, "gundb must be loaded when the server starts")
         .detail("It keeps its clock and its lanes in shared memory and runs a background worker.")
@@ -37,7 +41,8 @@ crate::sql_function! {
         if !crate::shared::is_available() {
             return Err(not_preloaded().into());
         }
-        if pg_sys::GetDatabaseEncoding() != pg_sys::pg_enc::PG_UTF8 as i32 {
+        // SAFETY: reads the database's encoding.
+        if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as i32 {
             return Err(Error::new(state::FEATURE_NOT_SUPPORTED, "gundb needs a database with the encoding UTF8")
                 .detail("Event data is JSON, and its hash must be the same at every site.")
                 .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0;")

@@ -56,6 +56,8 @@ struct Cursor {
     fetched: u64,
     head: u64,
     rows: VecDeque<(u64, bool, Row)>,
+    /// The row given last: when one of another statement follows, its memory is free.
+    given: Option<Row>,
 }
 
 /// The streams to read: one that is named, or all but the system stream that the caller may read.
@@ -64,11 +66,17 @@ pub fn streams(name: Option<&str>) -> Result<Vec<StreamTable>> {
         Some(name) => {
             let table = admin::table_of(name)?;
             if !catalog::has_privilege(table, "SELECT")? {
-                return Err(Error::new(state::PRIVILEGE, format!("permission denied for stream \"{name}\""))
-                    .hint(format!("It takes SELECT on table {}.", stream::label(table)?))
-                    .into());
+                return Err(
+                    Error::new(state::PRIVILEGE, format!("permission denied for stream \"{name}\""))
+                        .hint(format!("It takes SELECT on table {}.", stream::label(table)?))
+                        .into(),
+                );
             }
-            Ok(vec![StreamTable { name: name.to_owned(), stream: gundb_core::StreamId::of_name(name), table }])
+            Ok(vec![StreamTable {
+                name: name.to_owned(),
+                stream: gundb_core::StreamId::of_name(name),
+                table,
+            }])
         }
         None => {
             let mut readable = Vec::new();
@@ -92,9 +100,13 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
         loop {
             match merge.step() {
                 Step::NeedRows(index) => {
-                    let cursor = cursors.get_mut(index.0).ok_or_else(|| internal("the merge names an unknown lane"))?;
+                    let cursor = cursors
+                        .get_mut(index.0)
+                        .ok_or_else(|| internal("the merge names an unknown lane"))?;
                     let (rows, at_end) = fetch(spi, query, cursor)?;
-                    merge.supply(index, rows, at_end).map_err(|error| internal(error.to_string()))?;
+                    merge
+                        .supply(index, rows, at_end)
+                        .map_err(|error| internal(error.to_string()))?;
                 }
                 Step::NeedSpan(transaction) => {
                     let greatest = catalog::span(spi, &transaction.site, transaction.xact)?;
@@ -103,9 +115,18 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
                 Step::Transaction(placed) => {
                     for segment in &placed.segments {
                         let key = cursors[segment.lane.0].key;
-                        clock.advance(&Dot { site: key.site, stream: key.stream, lane: key.lane, seq: segment.to_seq });
+                        clock.advance(&Dot {
+                            site: key.site,
+                            stream: key.stream,
+                            lane: key.lane,
+                            seq: segment.to_seq,
+                        });
                     }
-                    let next = if placed.counted_rows > 0 { ret::clock(&clock) } else { Datum::null() };
+                    let next = if placed.counted_rows > 0 {
+                        ret::clock(&clock)
+                    } else {
+                        Datum::null()
+                    };
                     for segment in placed.segments {
                         give(&mut cursors, query, segment.lane, segment.rows, next, &mut emit)?;
                     }
@@ -124,8 +145,19 @@ fn cursors(query: &Query) -> Result<Vec<Cursor>> {
         heads::each(Some(stream), As::OfSnapshot, |stream, site, lane, head| {
             let fetched = query.after.get(site, stream.stream, lane);
             if head.seq > fetched {
-                let key = LaneKey { site, stream: stream.stream, lane };
-                cursors.push(Cursor { table, key, fetched, head: head.seq, rows: VecDeque::new() });
+                let key = LaneKey {
+                    site,
+                    stream: stream.stream,
+                    lane,
+                };
+                cursors.push(Cursor {
+                    table,
+                    key,
+                    fetched,
+                    head: head.seq,
+                    rows: VecDeque::new(),
+                    given: None,
+                });
             }
         })?;
     }
@@ -163,7 +195,13 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
             return Err(internal("an event has a NULL coordinate"));
         };
         let (seq, counts) = (seq as u64, row.bool(at::COUNTS).unwrap_or(false));
-        coordinates.push(Coordinates { seq, hlc, xact, wide: row.bool(at::WIDE).unwrap_or(false), counts });
+        coordinates.push(Coordinates {
+            seq,
+            hlc,
+            xact,
+            wide: row.bool(at::WIDE).unwrap_or(false),
+            counts,
+        });
         cursor.rows.push_back((seq, counts, row));
         cursor.fetched = seq;
     }
@@ -183,9 +221,22 @@ fn give(
     let cursor = &mut cursors[lane.0];
     let key = cursor.key;
     for (seq, counts, row) in cursor.rows.drain(..rows) {
+        if let Some(given) = cursor.given.replace(row).filter(|given| !given.stands_with(&row)) {
+            spi::free_rows_of(given);
+        }
         if counts {
-            let dot = Dot { site: key.site, stream: key.stream, lane: key.lane, seq };
-            emit(&Found { stream: &query.streams[cursor.table].name, dot, row, next })?;
+            let dot = Dot {
+                site: key.site,
+                stream: key.stream,
+                lane: key.lane,
+                seq,
+            };
+            emit(&Found {
+                stream: &query.streams[cursor.table].name,
+                dot,
+                row,
+                next,
+            })?;
         }
     }
     Ok(())
@@ -213,9 +264,7 @@ impl Found<'_> {
 pub fn rows_max(value: Option<i32>) -> Result<usize> {
     match value {
         Some(value @ 1..) => Ok(value as usize),
-        Some(value) => {
-            Err(Error::new(state::INVALID_PARAMETER, format!("max must be at least 1, not {value}")).into())
-        }
+        Some(value) => Err(Error::new(state::INVALID_PARAMETER, format!("max must be at least 1, not {value}")).into()),
         None => Ok(usize::MAX),
     }
 }
@@ -284,20 +333,27 @@ sql_function! {
 /// One stream, whoever may read it: for figures only.
 fn one(name: &str) -> Result<StreamTable> {
     let table = admin::table_of(name)?;
-    Ok(StreamTable { name: name.to_owned(), stream: gundb_core::StreamId::of_name(name), table })
+    Ok(StreamTable {
+        name: name.to_owned(),
+        stream: gundb_core::StreamId::of_name(name),
+        table,
+    })
 }
 
 /// Events stamped at `since` or later: each lane by halving.
 fn rows_since(table: &StreamTable, since: Hlc) -> Result<u64> {
     let mut rows = 0;
     let mut lanes = Vec::new();
-    heads::each(Some(table), As::OfSnapshot, |_, site, lane, head| lanes.push((site, lane, head)))?;
+    heads::each(Some(table), As::OfSnapshot, |_, site, lane, head| {
+        lanes.push((site, lane, head))
+    })?;
     for (site, lane, head) in lanes {
         // SAFETY: the relation is open for as long as the scan.
         unsafe {
             let relation = pg_sys::relation_open(table.table, pg_sys::AccessShareLock as i32);
             let known = stream::of_relation(relation)?;
-            let before = crate::scan::Scan::begin(relation, known.primary_key, As::OfSnapshot).last_before(&site, lane, since);
+            let before =
+                crate::scan::Scan::begin(relation, known.primary_key, As::OfSnapshot).last_before(&site, lane, since);
             pg_sys::relation_close(relation, pg_sys::NoLock as i32);
             rows += head.seq - before.map_or(0, |before| before.seq);
         }

@@ -28,14 +28,17 @@ pub fn database() -> Result<&'static Database> {
         return Err(crate::loading::not_preloaded().into());
     }
     shared::database().ok_or_else(|| {
-        Error::new(state::CONFIGURATION_LIMIT, "more databases use gundb than gundb.max_databases allows")
-            .hint("Raise gundb.max_databases in postgresql.conf and restart the server.")
-            .into()
+        Error::new(
+            state::CONFIGURATION_LIMIT,
+            "more databases use gundb than gundb.max_databases allows",
+        )
+        .hint("Raise gundb.max_databases in postgresql.conf and restart the server.")
+        .into()
     })
 }
 
 /// Opens the run if it is not open, and sees to it that this transaction or an earlier one has recorded it.
-pub fn open() -> Result<&'static Database> {
+pub fn open() -> Result<(&'static Database, Running)> {
     let database = database()?;
     let mut running = database.running();
     if running.run == 0 || running.extension != catalog::extension()?.oid.to_u32() {
@@ -50,7 +53,7 @@ pub fn open() -> Result<&'static Database> {
         catalog::record_run(&running, &clock)?;
         transaction::with(|t| t.recorded = Some(running.run));
     }
-    Ok(database)
+    Ok((database, running))
 }
 
 fn draw(database: &Database) -> Result<()> {
@@ -112,8 +115,11 @@ pub fn move_mark(database: &Database, reached: Hlc) -> Result<()> {
 }
 
 fn end_of_time() -> Error {
-    Error::new(state::OUT_OF_RANGE, "the hybrid logical clock has reached the end of year 9999")
-        .hint("Check the server's clock.")
+    Error::new(
+        state::OUT_OF_RANGE,
+        "the hybrid logical clock has reached the end of year 9999",
+    )
+    .hint("Check the server's clock.")
 }
 
 /// This site: known from its last run, so also on a standby. Opens a run, and so writes, where there never was one.
@@ -124,5 +130,8 @@ pub fn site() -> Result<SiteId> {
     if let Some((site, _)) = catalog::last_run()? {
         return Ok(site);
     }
-    open()?.site().ok_or_else(|| internal("a run was opened without a site"))
+    open()?
+        .0
+        .site()
+        .ok_or_else(|| internal("a run was opened without a site"))
 }

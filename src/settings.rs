@@ -17,11 +17,6 @@ pub fn max_event_bytes() -> usize {
     MAX_EVENT_SIZE.get() as usize * 1024
 }
 
-/// How far ahead of the wall clock a stamp may be, in milliseconds.
-pub fn max_time_drift_ms() -> u64 {
-    MAX_TIME_DRIFT.get() as u64 * 1000
-}
-
 /// Whether the session user is stamped into `meta.actor`.
 pub fn stamp_actor() -> bool {
     STAMP_ACTOR.get()
@@ -67,4 +62,7 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    // A misspelt gundb.… is an error, not a setting that nobody reads.
+    // SAFETY: called from _PG_init, after all settings are defined.
+    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"gundb".as_ptr()) };
 }

@@ -6,14 +6,14 @@
 //! Must hold: stamps grow; of two stamps of a run the greater never carries the smaller epoch; a lane number below
 //! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
 
-use uuid::Uuid;
 use crate::settings;
-use gundb_core::{Hlc, Run, SiteId};
+use gundb_core::{Hlc, SiteId};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spinlock::PgSpinLock;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use uuid::Uuid;
 
 /// Streams named to the worker one by one; beyond that it looks at all of them.
 pub const NEWS_MAX: usize = 64;
@@ -204,13 +204,19 @@ unsafe extern "C-unwind" fn startup() {
         let launcher = start.cast::<Launcher>();
         let databases = start.add(size_of::<Launcher>()).cast::<Database>();
         if !found {
-            launcher.write(Launcher { latch: AtomicPtr::default() });
+            launcher.write(Launcher {
+                latch: AtomicPtr::default(),
+            });
             for i in 0..count {
                 let slot = databases.add(i);
                 slot.write(Database {
                     oid: AtomicU32::new(0),
                     running: PgSpinLock::new(Running::default()),
-                    news: PgSpinLock::new(News { streams: [0; NEWS_MAX], len: 0, all: false }),
+                    news: PgSpinLock::new(News {
+                        streams: [0; NEWS_MAX],
+                        len: 0,
+                        all: false,
+                    }),
                     worker_latch: AtomicPtr::default(),
                     worker_pid: AtomicU32::new(0),
                     worker_called: AtomicBool::new(false),
@@ -224,7 +230,12 @@ unsafe extern "C-unwind" fn startup() {
             }
         }
         let lock = &raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock;
-        *MEMORY.0.get() = Some(Memory { databases, count, lock, launcher });
+        *MEMORY.0.get() = Some(Memory {
+            databases,
+            count,
+            lock,
+            launcher,
+        });
     }
 }
 
@@ -272,7 +283,10 @@ pub fn database() -> Option<&'static Database> {
 pub fn wanted() -> Vec<pg_sys::Oid> {
     let Some(memory) = memory() else { return Vec::new() };
     let wanted = slots(memory).iter().filter(|slot| slot.wanted.load(Ordering::Acquire));
-    wanted.map(|slot| pg_sys::Oid::from(slot.oid.load(Ordering::Relaxed))).filter(|oid| oid.to_u32() != 0).collect()
+    wanted
+        .map(|slot| pg_sys::Oid::from(slot.oid.load(Ordering::Relaxed)))
+        .filter(|oid| oid.to_u32() != 0)
+        .collect()
 }
 
 pub fn is_wanted(oid: pg_sys::Oid) -> bool {
@@ -281,12 +295,11 @@ pub fn is_wanted(oid: pg_sys::Oid) -> bool {
 
 /// Asks the launcher for a worker.
 pub fn want(oid: pg_sys::Oid) {
-    if let Some(slot) = database_by_oid(oid) {
-        if !slot.wanted.swap(true, Ordering::AcqRel)
-            && let Some(launcher) = launcher()
-        {
-            launcher.wake();
-        }
+    if let Some(slot) = database_by_oid(oid)
+        && !slot.wanted.swap(true, Ordering::AcqRel)
+        && let Some(launcher) = launcher()
+    {
+        launcher.wake();
     }
 }
 
@@ -326,7 +339,9 @@ pub fn let_go(oid: pg_sys::Oid) {
 
 /// The slot of a database, if it has one.
 pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
-    slots(memory()?).iter().find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
+    slots(memory()?)
+        .iter()
+        .find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
 }
 
 /// Forgets a database that was dropped, so that another may use its slot, and its oid.
@@ -349,17 +364,17 @@ impl Database {
     pub fn open_run(&self, candidate: Running, mark: Hlc) {
         let mut running = self.running.lock();
         if running.run == 0 || running.extension != candidate.extension {
-            *running = Running { hlc: mark, mark, ..candidate };
+            *running = Running {
+                hlc: mark,
+                mark,
+                ..candidate
+            };
         }
     }
 
     /// Ends the run: the next append draws another. The caller has locked out all appenders.
     pub fn end_run(&self) {
         *self.running.lock() = Running::default();
-    }
-
-    pub fn run(&self) -> Option<Run> {
-        Run::new(self.running().run)
     }
 
     pub fn site(&self) -> Option<SiteId> {
@@ -375,7 +390,10 @@ impl Database {
             return Err(NoStamp::MarkReached(next));
         }
         running.hlc = next;
-        Ok(Stamp { hlc: next, epoch: running.epoch })
+        Ok(Stamp {
+            hlc: next,
+            epoch: running.epoch,
+        })
     }
 
     /// The clock's present value, without moving it.
@@ -391,12 +409,6 @@ impl Database {
 
     pub fn mark(&self) -> Hlc {
         self.running.lock().mark
-    }
-
-    /// An epoch that a snapshot has shown.
-    pub fn saw_epoch(&self, epoch: u64) {
-        let mut running = self.running.lock();
-        running.epoch = running.epoch.max(epoch);
     }
 
     /// A transaction that wrote the record of `run` has committed.

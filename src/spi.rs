@@ -42,25 +42,40 @@ pub mod arg {
     use super::*;
 
     pub fn text(value: &str) -> Arg {
-        Arg { oid: pg_sys::TEXTOID, value: Some(varlena(value.as_bytes())) }
+        Arg {
+            oid: pg_sys::TEXTOID,
+            value: Some(varlena(value.as_bytes())),
+        }
     }
     pub fn text_or_null(value: Option<&str>) -> Arg {
-        Arg { oid: pg_sys::TEXTOID, value: value.map(|value| varlena(value.as_bytes())) }
-    }
-    pub fn bytea(value: &[u8]) -> Arg {
-        Arg { oid: pg_sys::BYTEAOID, value: Some(varlena(value)) }
+        Arg {
+            oid: pg_sys::TEXTOID,
+            value: value.map(|value| varlena(value.as_bytes())),
+        }
     }
     pub fn int8(value: i64) -> Arg {
-        Arg { oid: pg_sys::INT8OID, value: Some(Datum::from(value)) }
+        Arg {
+            oid: pg_sys::INT8OID,
+            value: Some(Datum::from(value)),
+        }
     }
     pub fn oid(value: Oid) -> Arg {
-        Arg { oid: pg_sys::OIDOID, value: Some(Datum::from(value)) }
+        Arg {
+            oid: pg_sys::OIDOID,
+            value: Some(Datum::from(value)),
+        }
     }
     pub fn bool(value: bool) -> Arg {
-        Arg { oid: pg_sys::BOOLOID, value: Some(Datum::from(value)) }
+        Arg {
+            oid: pg_sys::BOOLOID,
+            value: Some(Datum::from(value)),
+        }
     }
     pub fn uuid(value: &[u8; 16]) -> Arg {
-        Arg { oid: pg_sys::UUIDOID, value: Some(fixed(value)) }
+        Arg {
+            oid: pg_sys::UUIDOID,
+            value: Some(fixed(value)),
+        }
     }
     pub fn of(oid: Oid, value: Option<Datum>) -> Arg {
         Arg { oid, value }
@@ -113,7 +128,10 @@ pub fn text_array(texts: &[String]) -> Datum {
 pub unsafe fn bytes_of<'a>(datum: Datum) -> &'a [u8] {
     unsafe {
         let pointer = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-        core::slice::from_raw_parts(pgrx::vardata_any(pointer).cast::<u8>(), pgrx::varsize_any_exhdr(pointer))
+        core::slice::from_raw_parts(
+            pgrx::vardata_any(pointer).cast::<u8>(),
+            pgrx::varsize_any_exhdr(pointer),
+        )
     }
 }
 
@@ -170,6 +188,15 @@ thread_local! {
 /// Plans kept a backend; beyond that all are dropped from memory and made anew.
 const PLANS_MAX: usize = 4096;
 
+/// Makes every kept plan anew when it is next needed.
+pub fn forget_plans() {
+    let plans = PLANS.with_borrow_mut(core::mem::take);
+    for plan in plans.into_values() {
+        // SAFETY: a kept plan that nobody is running: extensions are looked up between statements of ours.
+        unsafe { pg_sys::SPI_freeplan(plan) };
+    }
+}
+
 impl Spi {
     /// Runs a statement whose plan is kept for the life of the backend.
     pub fn run(&self, sql: &str, args: &[Arg], mode: Mode, limit: i64) -> Result<Rows> {
@@ -177,8 +204,14 @@ impl Spi {
             Some(plan) => plan,
             None => self.prepare(sql, args)?,
         };
-        let mut values = args.iter().map(|a| a.value.unwrap_or(Datum::null())).collect::<Vec<_>>();
-        let nulls = args.iter().map(|a| if a.value.is_none() { b'n' } else { b' ' }).collect::<Vec<_>>();
+        let mut values = args
+            .iter()
+            .map(|a| a.value.unwrap_or(Datum::null()))
+            .collect::<Vec<_>>();
+        let nulls = args
+            .iter()
+            .map(|a| if a.value.is_none() { b'n' } else { b' ' })
+            .collect::<Vec<_>>();
         let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr().cast());
         // SAFETY: a kept plan, with as many values as it was prepared for; they outlive the call.
         let code = try_pg(|| unsafe { SPI_execute_plan(plan, values, nulls, mode == Mode::Read, limit as c_long) })?;
@@ -209,12 +242,10 @@ impl Spi {
         if plan.is_null() {
             return Err(internal(format!("could not prepare: {sql}")));
         }
-        PLANS.with_borrow_mut(|plans| {
-            if plans.len() >= PLANS_MAX {
-                plans.clear();
-            }
-            plans.insert(sql.to_owned(), plan);
-        });
+        if PLANS.with_borrow(HashMap::len) >= PLANS_MAX {
+            forget_plans();
+        }
+        PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
         Ok(plan)
     }
 
@@ -223,7 +254,12 @@ impl Spi {
             return Err(internal(format!("SPI error {code} in: {sql}")));
         }
         // SAFETY: set by the call that has just returned.
-        unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }) }
+        unsafe {
+            Ok(Rows {
+                table: pg_sys::SPI_tuptable,
+                count: pg_sys::SPI_processed as usize,
+            })
+        }
     }
 }
 
@@ -247,12 +283,21 @@ impl Rows {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
-        (0..self.count).map(|index| Row { table: self.table, index })
+        (0..self.count).map(|index| Row {
+            table: self.table,
+            index,
+        })
     }
 
     pub fn first(&self) -> Option<Row> {
         self.iter().next()
     }
+}
+
+/// Frees the rows that `row` stands among; nothing of them may be used afterwards.
+pub fn free_rows_of(row: Row) {
+    // SAFETY: the table was made within the present connection, and the caller is done with it.
+    unsafe { pg_sys::SPI_freetuptable(row.table) };
 }
 
 /// One row. Columns are counted from 1, as in SQL; the caller knows their types, having written the statement.
@@ -263,6 +308,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether two rows came from one statement.
+    pub fn stands_with(&self, other: &Row) -> bool {
+        self.table == other.table
+    }
+
     pub fn datum(&self, column: usize) -> Option<Datum> {
         let mut null = false;
         // SAFETY: `index` is below the number of rows that SPI returned.
@@ -313,8 +363,12 @@ impl Row {
 
     pub fn clock(&self, column: usize) -> Result<Option<Clock>> {
         // SAFETY: as for `text`.
-        let Some(bytes) = self.datum(column).map(|datum| unsafe { bytes_of(datum) }) else { return Ok(None) };
-        Clock::decode(bytes).map(Some).map_err(|error| internal(format!("a stored clock is damaged: {error}")))
+        let Some(bytes) = self.datum(column).map(|datum| unsafe { bytes_of(datum) }) else {
+            return Ok(None);
+        };
+        Clock::decode(bytes)
+            .map(Some)
+            .map_err(|error| internal(format!("a stored clock is damaged: {error}")))
     }
 }
 
@@ -339,10 +393,7 @@ pub fn as_owner<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let level = pg_sys::NewGUCNestLevel();
         let restore = Restore(user, context, level);
-        pg_sys::SetUserIdAndSecContext(
-            owner,
-            context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32,
-        );
+        pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
         pg_sys::set_config_option(
             c"search_path".as_ptr(),
             c"pg_catalog, pg_temp".as_ptr(),

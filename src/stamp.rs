@@ -10,7 +10,6 @@
 //!
 //! Unsafe: trigger data and tuples.
 
-use uuid::Uuid;
 use crate::error::{Error, Result, internal, state};
 use crate::jsonb::{self, JsonbError};
 use crate::scan::{column, sixteen, to_stored};
@@ -23,6 +22,7 @@ use gundb_core::json::Printer;
 use gundb_core::{Run, SiteId};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CStr;
+use uuid::Uuid;
 
 /// Whether a trigger function was called as one, BEFORE and FOR EACH ROW.
 unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> Result<*mut pg_sys::TriggerData> {
@@ -74,9 +74,12 @@ crate::sql_function! {
 }
 
 fn refuse_parent() -> Result<Datum> {
-    Err(Error::new(state::WRONG_OBJECT, "cannot insert into \"gundb.event\": it is the parent of all streams")
-        .hint("Insert into a stream's own table, or use gundb.append('stream', 'Type', '{…}').")
-        .into())
+    Err(Error::new(
+        state::WRONG_OBJECT,
+        "cannot insert into \"gundb.event\": it is the parent of all streams",
+    )
+    .hint("Insert into a stream's own table, or use gundb.append('stream', 'Type', '{…}').")
+    .into())
 }
 
 unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
@@ -87,7 +90,12 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         let natts = (*descriptor).natts as usize;
         let mut values = vec![Datum::null(); natts];
         let mut nulls = vec![true; natts];
-        pg_sys::heap_deform_tuple(trigger.tg_trigtuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::heap_deform_tuple(
+            trigger.tg_trigtuple,
+            descriptor,
+            values.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+        );
 
         if restore::is_open() && !nulls[column::CHAIN] {
             restore::check(&nulls)?;
@@ -96,11 +104,18 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         refuse_coordinates(&nulls)?;
         let kind = required(&values, &nulls, column::TYPE, &stream)?;
         let kind = text_of(kind);
+        if kind.is_empty() || kind.len() > TYPE_MAX_BYTES {
+            return Err(Error::new(
+                state::INVALID_PARAMETER,
+                format!("an event's type has 1 to {TYPE_MAX_BYTES} bytes, not {}", kind.len()),
+            )
+            .hint("The type says what happened, as a name; what there is to tell goes into data.")
+            .into());
+        }
         let data = required(&values, &nulls, column::DATA, &stream)?;
         let key = (!nulls[column::KEY]).then(|| text_of(values[column::KEY]));
 
-        let database = run::open()?;
-        let running = database.running();
+        let (database, running) = run::open()?;
         let (site, run) = match Run::new(running.run) {
             Some(run) => (SiteId(Uuid::from_bytes(running.site)), run),
             None => return Err(internal("a run was opened without a number")),
@@ -125,7 +140,11 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         // Both texts count against one limit.
         let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
         let data_text = canonical(bytes_of(data), limit)?;
-        let meta = if nulls[column::META] { None } else { Some(bytes_of(values[column::META])) };
+        let meta = if nulls[column::META] {
+            None
+        } else {
+            Some(bytes_of(values[column::META]))
+        };
         let meta = actor(meta, &mut values[column::META])?;
         let meta_text = match meta {
             Some(bytes) if jsonb::is_empty_object(bytes) => "{}".to_owned(),
@@ -150,17 +169,37 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         let xact = transaction::with(|t| *t.xact.get_or_insert(stamp.hlc));
         let salt = random::bytes::<16>()?;
         let content = content_hash(&salt, key, &data_text, &meta_text);
-        let header =
-            Header { xact, hlc: stamp.hlc, id: uuid::Uuid::from_bytes(id), kind, epoch: stamp.epoch };
+        let header = Header {
+            xact,
+            hlc: stamp.hlc,
+            id: uuid::Uuid::from_bytes(id),
+            kind,
+            epoch: stamp.epoch,
+        };
         let chain = held.chain.next(&header, &content);
         let seq = held.seq + 1;
         transaction::with(|t| {
             t.wrote(stream.table, held.lane, held.seq);
-            t.was_stamped(stream.table, Stamped { lane: held.lane, seq, hlc: stamp.hlc, id });
+            t.was_stamped(
+                stream.table,
+                Stamped {
+                    lane: held.lane,
+                    seq,
+                    hlc: stamp.hlc,
+                    id,
+                },
+            );
             if skips {
                 t.let_go(stream.table);
             } else {
-                t.hold(stream.table, Held { lane: held.lane, seq, chain });
+                t.hold(
+                    stream.table,
+                    Held {
+                        lane: held.lane,
+                        seq,
+                        chain,
+                    },
+                );
             }
         });
 
@@ -172,14 +211,15 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         values[column::EPOCH] = Datum::from(stamp.epoch as i64);
         values[column::CHAIN] = fixed(&chain.0);
         values[column::SALT] = fixed(&salt);
-        for column in 0..=column::TYPE {
-            nulls[column] = false;
-        }
+        nulls[..=column::TYPE].fill(false);
         nulls[column::META] = false;
         let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
         Ok(Datum::from(tuple))
     }
 }
+
+/// An event type's name is short: it is stored in each event.
+pub const TYPE_MAX_BYTES: usize = 255;
 
 /// A jsonb container of no pairs: the header word alone.
 const EMPTY_OBJECT: u32 = 0x2000_0000;
@@ -199,7 +239,10 @@ fn refuse_coordinates(nulls: &[bool]) -> Result<()> {
         None => Ok(()),
         Some(&column) => Err(Error::new(
             state::COORDINATE_SUPPLIED,
-            format!("column \"{}\" of a stream is given by gundb and cannot be supplied", column::NAMES[column]),
+            format!(
+                "column \"{}\" of a stream is given by gundb and cannot be supplied",
+                column::NAMES[column]
+            ),
         )
         .hint("Leave it out, or give NULL. To load a dump with its coordinates, see gundb.begin_restore().")
         .into()),
@@ -211,9 +254,16 @@ fn required(values: &[Datum], nulls: &[bool], column: usize, stream: &Stream) ->
         let name = column::NAMES[column];
         return Err(Error::new(
             state::NOT_NULL,
-            format!("null value in column \"{name}\" of stream \"{}\" violates not-null constraint", stream.name),
+            format!(
+                "null value in column \"{name}\" of stream \"{}\" violates not-null constraint",
+                stream.name
+            ),
         )
-        .hint(if column == column::DATA { "Write '{}' for an event without data." } else { "Give the event a type." })
+        .hint(if column == column::DATA {
+            "Write '{}' for an event without data."
+        } else {
+            "Give the event a type."
+        })
         .into());
     }
     Ok(values[column])
@@ -226,7 +276,10 @@ pub fn canonical(bytes: &[u8], limit: usize) -> Result<String> {
         Ok(()) => Ok(printer.finish()),
         Err(JsonbError::TooLarge) => Err(Error::new(
             state::EVENT_TOO_LARGE,
-            format!("the event is larger than gundb.max_event_size ({} kB)", settings::max_event_bytes() / 1024),
+            format!(
+                "the event is larger than gundb.max_event_size ({} kB)",
+                settings::max_event_bytes() / 1024
+            ),
         )
         .detail("The size is that of key, data and meta as printed text; numbers with large exponents print long.")
         .hint("Store large content elsewhere and append a reference to it, or raise gundb.max_event_size.")
@@ -258,9 +311,11 @@ fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
             return Ok(());
         }
         let known = stream.types.keys().map(String::as_str);
-        let mut error =
-            Error::new(state::UNDEFINED_TYPE, format!("event type \"{kind}\" is not defined in stream \"{}\"", stream.name))
-                .detail("The stream is closed: it takes only event types that are defined.");
+        let mut error = Error::new(
+            state::UNDEFINED_TYPE,
+            format!("event type \"{kind}\" is not defined in stream \"{}\"", stream.name),
+        )
+        .detail("The stream is closed: it takes only event types that are defined.");
         error = match gundb_core::suggest::similar(kind, known) {
             Some(name) => error.hint(format!("Did you mean \"{name}\"?")),
             None => error.hint("Define it with SELECT gundb.define_event('stream', 'Type', '{…}')."),
@@ -269,14 +324,27 @@ fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
     };
     let Some(schema) = definition else { return Ok(()) };
     let value = serde_json::from_str(data).map_err(|error| {
-        Error::new(state::SCHEMA_VIOLATION, format!("event data of type \"{kind}\" cannot be checked: {error}"))
+        Error::new(
+            state::SCHEMA_VIOLATION,
+            format!("event data of type \"{kind}\" cannot be checked: {error}"),
+        )
     })?;
     schema.validate(&value).map_err(|violation| {
-        let place = if violation.path.is_empty() { "the whole".to_owned() } else { violation.path };
-        Error::new(state::SCHEMA_VIOLATION, format!("event data does not fit the schema of type \"{kind}\" in stream \"{}\"", stream.name))
-            .detail(format!("At {place}: {}", violation.message))
-            .hint("Correct the data, or define a new version of the type with gundb.define_event().")
-            .into()
+        let place = if violation.path.is_empty() {
+            "the whole".to_owned()
+        } else {
+            violation.path
+        };
+        Error::new(
+            state::SCHEMA_VIOLATION,
+            format!(
+                "event data does not fit the schema of type \"{kind}\" in stream \"{}\"",
+                stream.name
+            ),
+        )
+        .detail(format!("At {place}: {}", violation.message))
+        .hint("Correct the data, or define a new version of the type with gundb.define_event().")
+        .into()
     })
 }
 

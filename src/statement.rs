@@ -11,10 +11,9 @@
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 
-/// Running plans, innermost first; each lives in the stack frame of its hook.
+/// A running plan; lives in the stack frame of its hook, which knows the one outside it.
 struct Running {
     query: *const pg_sys::QueryDesc,
-    outer: *const Running,
 }
 
 thread_local! {
@@ -71,7 +70,7 @@ pub fn reset(mark: Mark) {
 macro_rules! within {
     ($query:ident, $call:expr) => {{
         let outer = INNERMOST.get();
-        let running = Running { query: $query, outer };
+        let running = Running { query: $query };
         INNERMOST.set(&running);
         $call;
         INNERMOST.set(outer);

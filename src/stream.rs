@@ -30,6 +30,8 @@ pub struct Stream {
 
 thread_local! {
     static KNOWN: RefCell<HashMap<Oid, Rc<Stream>>> = RefCell::new(HashMap::new());
+    /// Where a name was found last; true only while the table is known by that name.
+    static NAMES: RefCell<HashMap<String, Oid>> = RefCell::new(HashMap::new());
 }
 
 /// Registers the callback by which PostgreSQL says that a table changed.
@@ -68,11 +70,16 @@ pub unsafe fn of_relation(relation: pg_sys::Relation) -> Result<Rc<Stream>> {
 
 /// The table of the stream of this name. The cache answers, unless the table has changed since it was read.
 pub fn table_by_name(name: &str) -> Result<Option<Oid>> {
-    let known = KNOWN.with_borrow(|known| known.values().find(|stream| stream.name == name).map(|stream| stream.table));
-    match known {
-        Some(table) => Ok(Some(table)),
-        None => catalog::stream_table(name),
+    if let Some(table) = NAMES.with_borrow(|names| names.get(name).copied())
+        && KNOWN.with_borrow(|known| known.get(&table).is_some_and(|stream| stream.name == name))
+    {
+        return Ok(Some(table));
     }
+    let found = catalog::stream_table(name)?;
+    if let Some(table) = found {
+        NAMES.with_borrow_mut(|names| names.insert(name.to_owned(), table));
+    }
+    Ok(found)
 }
 
 /// The qualified name of a stream's table, as SQL writes it.
@@ -122,10 +129,15 @@ unsafe fn triggers<'a>(relation: pg_sys::Relation) -> &'a [pg_sys::Trigger] {
 unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
     unsafe {
         let table = (*relation).rd_id;
-        let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned();
+        let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr())
+            .to_string_lossy()
+            .into_owned();
         let name = name_of(relation).ok_or_else(|| {
-            Error::new(state::WRONG_OBJECT, format!("table \"{label}\" is not a stream of gundb"))
-                .hint("Declare one with SELECT gundb.create_stream('name');")
+            Error::new(
+                state::WRONG_OBJECT,
+                format!("table \"{label}\" is not a stream of gundb"),
+            )
+            .hint("Declare one with SELECT gundb.create_stream('name');")
         })?;
         refuse_later_trigger(&label, triggers(relation))?;
         columns_in_order(relation, &label)?;
@@ -135,16 +147,28 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
         let by_id = index_on_id(relation)?;
         if primary_key == Oid::INVALID || by_id == Oid::INVALID {
-            return Err(Error::new(state::WRONG_STATE, format!("stream \"{name}\" lacks an index that gundb needs"))
-                .detail("A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.")
-                .hint("Create it anew; \\d on any other stream shows its definition.")
-                .into());
+            return Err(Error::new(
+                state::WRONG_STATE,
+                format!("stream \"{name}\" lacks an index that gundb needs"),
+            )
+            .detail("A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.")
+            .hint("Create it anew; \\d on any other stream shows its definition.")
+            .into());
         }
         let (closed, types) = catalog::definitions(&name)?;
         let namespace = CStr::from_ptr(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace));
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let label = format!("{}.{}", quoted(&namespace.to_string_lossy()), quoted(&label));
-        Ok(Stream { label, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
+        Ok(Stream {
+            label,
+            id: StreamId::of_name(&name),
+            name,
+            table,
+            primary_key,
+            by_id,
+            closed,
+            types,
+        })
     }
 }
 
@@ -160,7 +184,9 @@ unsafe fn refuse_later_trigger(label: &str, triggers: &[pg_sys::Trigger]) -> Res
                 state::WRONG_STATE,
                 format!("trigger \"{name}\" on stream table \"{label}\" would run after the event is stamped"),
             )
-            .detail("A BEFORE INSERT row trigger that runs after the stamp could drop the row and leave a gap in its lane.")
+            .detail(
+                "A BEFORE INSERT row trigger that runs after the stamp could drop the row and leave a gap in its lane.",
+            )
             .hint(format!(
                 "Rename it so that it sorts before {stamp}: ALTER TRIGGER \"{name}\" ON \"{label}\" RENAME TO …;",
                 stamp = STAMP_TRIGGER.to_string_lossy()
@@ -180,7 +206,10 @@ unsafe fn columns_in_order(relation: pg_sys::Relation, label: &str) -> Result<()
                 CStr::from_ptr((*attribute).attname.data.as_ptr()).to_bytes() == expected.as_bytes()
             };
             if !fits {
-                return Err(internal(format!("column {} of stream table \"{label}\" is not \"{expected}\"", i + 1)));
+                return Err(internal(format!(
+                    "column {} of stream table \"{label}\" is not \"{expected}\"",
+                    i + 1
+                )));
             }
         }
     }

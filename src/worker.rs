@@ -100,7 +100,12 @@ fn nap(time: Duration) {
     let events = pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: no latch is waited on.
     unsafe {
-        pg_sys::WaitLatch(core::ptr::null_mut(), events as i32, time.as_millis() as i64, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::WaitLatch(
+            core::ptr::null_mut(),
+            events as i32,
+            time.as_millis() as i64,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
     }
 }
 
@@ -133,7 +138,10 @@ fn is_at_home() -> Result<bool> {
     if catalog::is_newer_than_library(&version) {
         return Err(Error::new(
             state::WRONG_STATE,
-            format!("the gundb extension here is version {version}, newer than the library's {}", env!("CARGO_PKG_VERSION")),
+            format!(
+                "the gundb extension here is version {version}, newer than the library's {}",
+                env!("CARGO_PKG_VERSION")
+            ),
         )
         .hint("Install the library of that version, or a later one, and restart the server.")
         .into());

@@ -8,11 +8,17 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gundb_core::{
-    Chain, Clock, Dot, Header, Hlc, Json, Lane, Limits, Merge, Printer, Row, Run, SiteId, Step, StreamId, content_hash,
+    Chain, Clock, Dot, Header, Hlc, Json, Lane, Limits, Merge, Printer, Row, Run, Schema, SiteId, Step, StreamId,
+    content_hash,
 };
 use uuid::Uuid;
 
 const ROUNDS: u32 = 400_000;
+
+const SCHEMA: &str = r#"{"type": "object", "required": ["sku", "qty", "place"], "properties": {
+    "lot": {"type": "string", "maxLength": 20}, "qty": {"type": "integer", "minimum": 1}, "sku": {"type": "string", "pattern": "^[A-Z]-[0-9]+$"},
+    "note": {"type": "string"}, "place": {"type": "string"}, "price": {"type": "number", "minimum": 0}, "weight": {"type": "number"},
+    "labels": {"type": "array", "items": {"enum": ["fragile", "cold", "export"]}}, "supplier": {"type": "string"}, "by": {"type": "string"}}}"#;
 
 fn main() {
     let data = r#"{"lot": "2026-11-B", "qty": 3, "sku": "A-1", "note": "two pallets, one of them damaged at the corner", "place": "dock 2", "price": 12.50, "labels": ["fragile", "cold", "export"], "supplier": "Duval & fils"}"#;
@@ -50,6 +56,16 @@ fn main() {
     });
     measure("parsing the data", || {
         black_box(Json::parse(black_box(data), Limits::default()).expect("JSON"));
+    });
+
+    let schema = Schema::compile(SCHEMA).expect("a schema");
+    let parsed = serde_json::Value::from(&value);
+    measure("checking the data by a schema of ten properties", || {
+        schema.validate(black_box(&parsed)).expect("valid data");
+    });
+    measure("the same, from text", || {
+        let parsed = serde_json::Value::from(&Json::parse(black_box(data), Limits::default()).expect("JSON"));
+        schema.validate(&parsed).expect("valid data");
     });
 
     let clock: Clock = (1..=1000)

@@ -46,7 +46,7 @@ impl Hlc {
         (self.0 & 0xffff) as u16
     }
 
-    /// The 64 bits; as an `i64` they are never negative.
+    /// The 64 bits. From the year 6429 on the top one is set: kept in a signed column they must be compared as unsigned.
     pub const fn to_bits(self) -> u64 {
         self.0
     }

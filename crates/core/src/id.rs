@@ -1,8 +1,8 @@
 //! The coordinates of an event: site, stream, run, lane, seq, and the dot that is all of them.
 //!
-//! What must always hold here: the order of each type, the order of its bytes (`memcmp`) and the order of its text are one order, so that an index, a
-//! sorted file and this code never disagree (`seq` in text is the one exception: it is printed without leading zeros).
-//! A [`Run`] is never zero and a [`Dot`] that was parsed has a seq in `1..=SEQ_MAX`.
+//! What must always hold here: the order of each type and the order of its bytes (`memcmp`) are one order, so that an index, a sorted file and this code
+//! never disagree (texts are for people and sort otherwise: they have no leading zeros). A [`Run`] is never zero, and a [`Dot`] that was parsed has a seq
+//! in `1..=SEQ_MAX`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -15,9 +15,11 @@
 //! | [`page`] | pages of whole transactions, merged from lanes |
 //! | [`stream_name`] | the name of a stream |
 //! | [`suggest`] | "Did you mean …?" |
-//! | [`digest`] | one hash of what a site holds |
+//! | [`mod@digest`] | one hash of what a site holds |
 //! | [`json`] | canonical text: what `jsonb` prints |
 //! | [`schema`] | JSON Schema of an event's data |
+//!
+//! A page of API each: `docs/api-core.md`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
@@ -52,3 +54,8 @@ pub use page::{LaneIndex, LaneKey, Merge, Placed, Row, Segment, Step, SupplyErro
 pub use schema::{Schema, SchemaError, Violation};
 pub use stream_name::{StreamName, StreamNameError};
 pub use suggest::similar;
+
+/// The examples of `docs/api-core.md` run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/api-core.md")]
+struct ApiPage;

@@ -107,7 +107,7 @@ impl Schema {
         Ok(Schema { validator })
     }
 
-    /// Checks data; the first violation found, if any. About 1 µs for ten plain properties.
+    /// Checks data; the first violation found, if any. About 0.4 µs for ten plain properties.
     ///
     /// Numbers must be spelt without exponents, as jsonb prints them (`Value::from(&Json)` does): `1e1000000000` would be computed.
     pub fn validate(&self, data: &Value) -> Result<(), Violation> {

@@ -121,6 +121,15 @@ fn a_lane_keeps_its_genesis_and_its_steps() {
 }
 
 #[test]
+fn a_digest_of_lane_heads_keeps_its_bytes() {
+    let other = Dot::new(strategies::site(1), strategies::stream(1), strategies::lane(1, 0), 3).unwrap();
+    golden(
+        "digest.bin",
+        &digest(vec![(dot(), Chain([0x11; 16])), (other, Chain([0x22; 16]))]),
+    );
+}
+
+#[test]
 fn canonical_text_stays_what_it_is() {
     let text = r#"{"bb":[1e5,1.50,1E-5,-0,-0.00,100e-1],"a":"\u0041\/\u00e9\ud83d\ude00\b\f\n\r\t\u0001\"\\","c":{},"a2":[],"c":{"z":null,"y":true,"x":false}}"#;
     golden(

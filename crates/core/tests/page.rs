@@ -274,6 +274,33 @@ fn a_lane_is_read_no_further_than_the_page_goes() {
     assert_eq!(merge.step(), Step::Full);
 }
 
+/// A lane whose stamps do not ascend, as no site writes it: the rows of one transaction must still not come in two parts.
+#[test]
+fn a_lane_that_may_have_more_of_a_transaction_is_asked_before_it_is_given() {
+    let other_stream = LaneKey {
+        stream: stream(2),
+        ..key(0)
+    };
+    let wide = |seq, millis| Row {
+        wide: true,
+        ..row(seq, millis, 10)
+    };
+    let transaction = TransactionId {
+        site: site(1),
+        run: key(0).lane.run(),
+        xact: Hlc::new(10, 0).unwrap(),
+    };
+    let mut merge = Merge::new([key(0), other_stream], 10);
+    merge.supply(LaneIndex(0), [wide(1, 10)], true).unwrap();
+    merge.supply(LaneIndex(1), [wide(1, 20)], false).unwrap();
+    assert_eq!(merge.step(), Step::NeedSpan(transaction));
+    merge.span(transaction, Hlc::new(20, 0));
+    assert_eq!(merge.step(), Step::NeedRows(LaneIndex(1)));
+    merge.supply(LaneIndex(1), [wide(2, 15)], true).unwrap();
+    assert!(matches!(merge.step(), Step::Transaction(placed) if placed.counted_rows == 3));
+    assert_eq!(merge.step(), Step::End);
+}
+
 #[test]
 fn rows_that_make_no_sense_are_refused_with_the_reason() {
     let lane = LaneIndex(0);

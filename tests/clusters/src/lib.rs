@@ -1,0 +1,20 @@
+//! Real PostgreSQL servers for tests: started, killed, copied and dumped here.
+//!
+//! - [`postgres`]: an installed PostgreSQL, and running its programs;
+//! - [`cluster`]: one server, from its data directory to its death;
+//! - [`session`]: SQL to it, and its errors by SQLSTATE;
+//! - [`events`]: what must hold of a stream's lanes, and the log of who saw which event under which dot;
+//! - [`seed`]: random numbers that can be had again.
+//!
+//! What must hold: a test ends the servers that it started, and signals no other process; everything it writes lies in
+//! temporary directories that go with it. When a test fails, the end of its server's log is printed.
+
+pub mod cluster;
+pub mod events;
+pub mod postgres;
+pub mod seed;
+pub mod session;
+
+pub use cluster::{Cluster, Stop};
+pub use postgres::Postgres;
+pub use session::Session;
