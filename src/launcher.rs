@@ -60,9 +60,19 @@ pub fn register() {
 /// A worker that is running, or that will be started at `next`.
 struct Charge {
     handle: *mut pg_sys::BackgroundWorkerHandle,
+    /// Whether a worker has had a look at the database: only then is its word that it is not wanted believed.
+    looked: bool,
     started: Instant,
     next: Instant,
     pause: Duration,
+}
+
+/// All the workers, by database.
+#[derive(Default)]
+struct Charges {
+    by_database: BTreeMap<u32, Charge>,
+    /// Whether the log has been told that no slot is free; told again only after one was.
+    told_full: bool,
 }
 
 /// The launcher's main function.
@@ -85,7 +95,7 @@ fn run() -> Result<()> {
     };
     // SAFETY: this process's own latch.
     shared.set_latch(unsafe { pg_sys::MyLatch });
-    let mut charges: BTreeMap<u32, Charge> = BTreeMap::new();
+    let mut charges = Charges::default();
     for database in databases()? {
         start(&mut charges, database)?;
     }
@@ -96,7 +106,7 @@ fn run() -> Result<()> {
             unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
         }
         for database in shared::wanted() {
-            if !charges.contains_key(&database.to_u32()) {
+            if !charges.by_database.contains_key(&database.to_u32()) {
                 start(&mut charges, database)?;
             }
         }
@@ -107,12 +117,12 @@ fn run() -> Result<()> {
 }
 
 /// Looks after every charge, and says how long to sleep at most: for ever while all is well.
-fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
+fn attend(charges: &mut Charges) -> Result<Option<Duration>> {
     let now = Instant::now();
     let mut wake: Option<Instant> = None;
-    for database in charges.keys().copied().collect::<Vec<_>>() {
+    for database in charges.by_database.keys().copied().collect::<Vec<_>>() {
         let oid = Oid::from(database);
-        let Some(charge) = charges.get_mut(&database) else {
+        let Some(charge) = charges.by_database.get_mut(&database) else {
             continue;
         };
         if !charge.handle.is_null() {
@@ -131,8 +141,8 @@ fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
             charge.next = now + charge.pause;
             charge.pause = (charge.pause * 2).min(PAUSE_MAX);
         }
-        if !shared::is_wanted(oid) {
-            charges.remove(&database);
+        if charge.looked && !shared::is_wanted(oid) {
+            charges.by_database.remove(&database);
         } else if charge.next <= now && !shared::is_held_off(oid) {
             start(charges, oid)?;
         } else {
@@ -143,7 +153,7 @@ fn attend(charges: &mut BTreeMap<u32, Charge>) -> Result<Option<Duration>> {
     Ok(wake.map(|wake| wake.saturating_duration_since(now)))
 }
 
-fn start(charges: &mut BTreeMap<u32, Charge>, database: Oid) -> Result<()> {
+fn start(charges: &mut Charges, database: Oid) -> Result<()> {
     let mut worker = description(
         &format!("gundb worker: database {}", database.to_u32()),
         "gundb_worker_main",
@@ -155,38 +165,26 @@ fn start(charges: &mut BTreeMap<u32, Charge>, database: Oid) -> Result<()> {
     let mut handle = core::ptr::null_mut();
     // SAFETY: PostgreSQL copies the description; the handle lives in this process until it ends.
     let registered = unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) };
-    let now = Instant::now();
-    let before = charges.get(&database.to_u32()).map_or(PAUSE_MIN, |charge| charge.pause);
-    if !registered {
-        if before == PAUSE_MIN {
-            report(
-                PgLogLevel::LOG,
-                Error::new(
-                    state::CONFIGURATION_LIMIT,
-                    format!(
-                        "gundb: no background worker slot is free for database {}",
-                        database.to_u32()
-                    ),
-                )
-                .hint("Raise max_worker_processes. Appends go on; consumers that wait are not woken meanwhile."),
-            )?;
-        }
-        shared::want(database);
+    if !registered && !charges.told_full {
+        report(
+            PgLogLevel::LOG,
+            Error::new(state::CONFIGURATION_LIMIT, "gundb: no background worker slot is free").hint(
+                "Raise max_worker_processes. Appends go on; consumers that wait look by themselves every second.",
+            ),
+        )?;
     }
-    let pause = if registered {
-        before
-    } else {
-        (before * 2).min(PAUSE_MAX)
+    charges.told_full = !registered;
+    let now = Instant::now();
+    let before = charges.by_database.get(&database.to_u32());
+    let pause = before.map_or(PAUSE_MIN, |charge| charge.pause);
+    let charge = Charge {
+        handle,
+        looked: registered || before.is_some_and(|charge| charge.looked),
+        started: now,
+        next: now + pause,
+        pause: if registered { pause } else { (pause * 2).min(PAUSE_MAX) },
     };
-    charges.insert(
-        database.to_u32(),
-        Charge {
-            handle,
-            started: now,
-            next: now + before,
-            pause,
-        },
-    );
+    charges.by_database.insert(database.to_u32(), charge);
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 #   regress.sh VERSION [NAME ...]            compares what is printed with what is expected
 #   regress.sh VERSION --accept [NAME ...]   takes what is printed as expected, and shows what that changed
 #
-# tests/sql/NAME.sql goes through psql, tests/isolation/specs/NAME.spec through PostgreSQL's isolationtester. What they
-# print must be expected/NAME.out beside them, or NAME-VERSION.out where a version differs. Each runs in a database of
-# its own that has the extension and is dropped afterwards. The clients are PostgreSQL 15's whatever the server, so that
-# output differs only where servers do. A server that crashed fails the run even if no test noticed.
+# tests/sql/NAME.sql goes through psql; tests/isolation/specs/NAME.spec goes through PostgreSQL's isolationtester once at
+# each isolation level. What they print must be expected/NAME.out beside them, or NAME.LEVEL.out where a level differs
+# from READ COMMITTED, or either with -VERSION before .out where a version of PostgreSQL differs. Each runs in a database
+# of its own that has the extension and is dropped afterwards. The clients are PostgreSQL 15's whatever the server, so
+# that output differs only where servers do. A server that crashed fails the run even if no test noticed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,38 +33,64 @@ PATH=$clients/bin:$clients/lib/postgresql/15/lib/pgxs/src/test/isolation:$PATH
 export PGTZ=UTC PGDATESTYLE=ISO PGAPPNAME=regress LC_ALL=C.UTF-8
 unset RUST_BACKTRACE
 
-# run KIND NAME: prints what the test prints.
+# run KIND NAME LEVEL: prints what the test prints.
 run() {
     case $1 in
         sql) (cd tests/sql && timeout 600 psql -X -a -q <"$2.sql") ;;
-        isolation) timeout 600 isolationtester "dbname=$PGDATABASE" <"tests/isolation/specs/$2.spec" ;;
+        isolation)
+            PGOPTIONS="-c default_transaction_isolation=${3//-/\\ }" timeout 600 isolationtester "dbname=$PGDATABASE" \
+                <"tests/isolation/specs/$2.spec"
+            ;;
     esac
 }
 
-# expected KIND NAME: the file that holds what the test must print here.
-expected() {
+# candidates KIND NAME LEVEL: the files that may hold what the test must print here, the first that is there does.
+candidates() {
     local stem=tests/$1/expected/$2
-    if [[ -e $stem-$version.out ]]; then echo "$stem-$version.out"; else echo "$stem.out"; fi
+    printf '%s\n' "$stem.$3-$version.out" "$stem.$3.out" "$stem-$version.out" "$stem.out"
+}
+
+expected() {
+    local candidate
+    for candidate in $(candidates "$@"); do
+        [[ ! -e $candidate ]] || break
+    done
+    echo "$candidate"
+}
+
+# accept RESULT KIND NAME LEVEL: makes the result what is expected, in a file of its own only where it differs from what
+# would do otherwise. (15 and READ COMMITTED are what the others are compared with.)
+accept() {
+    local result=$1 own=tests/$2/expected/$3 want
+    shift
+    [[ $3 == read-committed ]] || own+=.$3
+    [[ $version == 15 ]] || own+=-$version
+    want=$(expected "$@")
+    diff -uN "$want" "$result" && return
+    rm -f "$own.out"
+    cmp -s "$(expected "$@")" "$result" || cp "$result" "$own.out"
 }
 
 passed=0 failed=0
-# check KIND NAME
+# check KIND NAME LEVEL
 check() {
-    local kind=$1 name=$2 result=$results/$1/$2.out want start_us=${EPOCHREALTIME/[^0-9]/} outcome=ok
-    want=$(expected "$kind" "$name")
+    local level=$3 title=$1/$2 result want start_us=${EPOCHREALTIME/[^0-9]/} outcome=ok
+    [[ $level == read-committed ]] || title+=.$level
+    result=$results/$title.out
+    want=$(expected "$@")
     # After a crash the server is back in a moment.
     timeout 60 bash -c 'until pg_isready -q -d postgres; do sleep 0.1; done'
-    export PGDATABASE=${kind}_$name
+    export PGDATABASE=${title/\//_}
     psql -X -q -d postgres -c "CREATE DATABASE \"$PGDATABASE\""
     psql -X -q -c 'CREATE EXTENSION gundb'
-    run "$kind" "$name" >"$result" 2>&1 || outcome='FAILED (the client)'
+    run "$@" >"$result" 2>&1 || outcome='FAILED (the client)'
     psql -X -q -d postgres -c "DROP DATABASE \"$PGDATABASE\"" || outcome='FAILED (its database could not be dropped)'
     if [[ $accept && $outcome == ok ]]; then
-        diff -uN "$want" "$result" || cp "$result" "$want"
+        accept "$result" "$@"
     elif ! diff -u "$want" "$result" >"$result.diff" 2>&1; then
         outcome=FAILED
     fi
-    printf '%6d ms  %s/%s  %s\n' $(((${EPOCHREALTIME/[^0-9]/} - start_us) / 1000)) "$kind" "$name" "$outcome"
+    printf '%6d ms  %s  %s\n' $(((${EPOCHREALTIME/[^0-9]/} - start_us) / 1000)) "$title" "$outcome"
     if [[ $outcome == ok ]]; then
         passed=$((passed + 1))
     else
@@ -77,7 +104,10 @@ for file in tests/sql/*.sql tests/isolation/specs/*.spec; do
     [[ -e $file ]] || continue
     name=$(basename "${file%.*}")
     wanted "$name" "$@" || continue
-    case $file in tests/sql/*) check sql "$name" ;; *) check isolation "$name" ;; esac
+    case $file in
+        tests/sql/*) check sql "$name" read-committed ;;
+        *) for level in read-committed repeatable-read serializable; do check isolation "$name" "$level"; done ;;
+    esac
 done
 
 cp "$(cluster_log "pg$version")" "$results/server.log"

@@ -186,11 +186,18 @@ impl Cluster {
         command
     }
 
-    /// A session in a database.
+    /// A session in a database; waits for a server that is coming back from a crash.
     pub async fn connect(&self, database: &str) -> Session {
-        self.try_connect(database)
-            .await
-            .unwrap_or_else(|failure| panic!("connecting to {database}: {failure}"))
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.try_connect(database).await {
+                Ok(session) => return session,
+                Err(failure) if failure.is_crash() && Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(failure) => panic!("connecting to {database}: {failure}"),
+            }
+        }
     }
 
     pub async fn try_connect(&self, database: &str) -> crate::session::Result<Session> {

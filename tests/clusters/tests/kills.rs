@@ -324,10 +324,6 @@ async fn insist(session: &Session, log: &Log, durable: bool, id: &str) -> Result
     let call = format!("SELECT duplicate FROM gundb.append('moves', 'Insisted', {data}, id => '{id}')");
     if session.try_value(&call).await? == "t" {
         log.duplicates.fetch_add(1, Relaxed);
-        if durable {
-            // What gave the first dot may have been written under `off` only if this client writes so.
-            session.try_run("SELECT pg_current_wal_insert_lsn(); CREATE TEMP TABLE IF NOT EXISTS flush (n int); INSERT INTO flush VALUES (1)").await?;
-        }
     }
     let rows = session
         .try_rows(&format!("SELECT {} FROM moves WHERE id = '{id}'", events::returning()))
