@@ -40,7 +40,8 @@ uninstall: ## Remove what install put there
 # --- prove it ---------------------------------------------------------------------------------------------------------
 
 test: setup ## Every tier of tests, with the minutes of each
-	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) test-clusters
+	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) \
+	    $(VERSIONS:%=test-lifecycle-%) test-clusters
 
 test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
@@ -50,6 +51,11 @@ test-sql: $(VERSIONS:%=test-sql-%) ## SQL regression and isolation specs on each
 
 $(VERSIONS:%=test-sql-%): test-sql-%: extension-%
 	@tests/regress.sh $* $(TESTS)
+
+test-lifecycle: $(VERSIONS:%=test-lifecycle-%) ## Loading, the worker's comings and goings, upgrades from each release
+
+$(VERSIONS:%=test-lifecycle-%): test-lifecycle-%: extension-%
+	@tests/lifecycle.sh $*
 
 test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
 	@tests/clusters.sh $(TESTS)
@@ -92,6 +98,6 @@ lint-shell:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-clusters accept bench lint \
+.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters accept bench lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
-    $(VERSIONS:%=test-sql-%) $(VERSIONS:%=extension-%)
+    $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

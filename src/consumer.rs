@@ -23,7 +23,7 @@ fn position(start: Option<&str>, after: Option<Clock>, stream: Option<&str>) -> 
         Some("end") => {
             let mut clock = Clock::new();
             for table in read::streams(stream)? {
-                clock = clock.join(&heads::clock(Some(&table), As::OfSnapshot, |_, _| true)?);
+                clock = clock.join(&heads::clock(Some(&table), As::OfSnapshot)?);
             }
             Ok(clock)
         }

@@ -37,18 +37,11 @@ pub fn each(only: Option<&StreamTable>, at: As, mut found: impl FnMut(&StreamTab
     Ok(())
 }
 
-/// The clock of what is held, of the lanes that `take` chooses.
-pub fn clock(only: Option<&StreamTable>, at: As, take: impl Fn(&SiteId, Lane) -> bool) -> Result<Clock> {
+/// The clock of what is held.
+pub fn clock(only: Option<&StreamTable>, at: As) -> Result<Clock> {
     let mut clock = Clock::new();
     each(only, at, |table, site, lane, head| {
-        if take(&site, lane) {
-            clock.advance(&Dot {
-                site,
-                stream: table.stream,
-                lane,
-                seq: head.seq,
-            });
-        }
+        clock.advance(&Dot { site, stream: table.stream, lane, seq: head.seq });
     })?;
     Ok(clock)
 }

@@ -2,6 +2,7 @@
 //! system calls an event.
 
 use crate::error::{Error, Result, state};
+use gundb_core::Hlc;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -37,12 +38,13 @@ pub fn bytes<const N: usize>() -> Result<[u8; N]> {
     })
 }
 
-/// A uuid of version 7 (RFC 9562): 48 bits of milliseconds, 74 random bits.
-pub fn uuid_v7(unix_ms: u64) -> Result<[u8; 16]> {
+/// A uuid of version 7 (RFC 9562) for an event with this stamp: 48 bits of milliseconds, 12 of the stamp's counter,
+/// 62 random ones. A site's ids so ascend as its stamps do, and go to the right end of their index.
+pub fn uuid_v7(stamp: Hlc) -> Result<[u8; 16]> {
     let mut id = [0; 16];
-    id[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
-    id[6..].copy_from_slice(&bytes::<10>()?);
-    id[6] = (id[6] & 0x0F) | 0x70;
+    id[..6].copy_from_slice(&stamp.millis().to_be_bytes()[2..]);
+    id[6..8].copy_from_slice(&(0x7000 | (stamp.counter() & 0x0FFF)).to_be_bytes());
+    id[8..].copy_from_slice(&bytes::<8>()?);
     id[8] = (id[8] & 0x3F) | 0x80;
     Ok(id)
 }

@@ -290,7 +290,7 @@ sql_function! {
 
 sql_function! {
     /// `site_clock()`
-    fn gundb_site_clock(_call) { Ok(ret::clock(&heads::clock(None, As::OfSnapshot, |_, _| true)?)) }
+    fn gundb_site_clock(_call) { Ok(ret::clock(&heads::clock(None, As::OfSnapshot)?)) }
 }
 
 sql_function! {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, internal, state};
 use crate::scan::As;
 use crate::shared::{self, Database, NoStamp, Running, Stamp};
 use crate::{catalog, heads, random, transaction};
-use gundb_core::{Hlc, SiteId};
+use gundb_core::{Clock, Dot, Hlc, SiteId};
 use pgrx::pg_sys;
 
 /// How far ahead of use the stored high-water mark is written, in milliseconds: a crash loses at most this much of
@@ -47,9 +47,15 @@ pub fn open() -> Result<(&'static Database, Running)> {
     }
     if !running.is_recorded() && transaction::with(|t| t.recorded) != Some(running.run) {
         // Earlier runs and other sites only: of its own run a site speaks by stamps.
-        let clock = heads::clock(None, As::OfSnapshot, |site, lane| {
-            site.0.as_bytes() != &running.site || lane.run().number() != running.run
+        let (mut clock, mut latest) = (Clock::new(), Hlc::MIN);
+        heads::each(None, As::OfSnapshot, |table, site, lane, head| {
+            if site.0.as_bytes() != &running.site || lane.run().number() != running.run {
+                clock.advance(&Dot { site, stream: table.stream, lane, seq: head.seq });
+                latest = latest.max(head.hlc);
+            }
         })?;
+        // A table that was loaded by itself may hold stamps beyond the stored mark.
+        database.observe(latest);
         catalog::record_run(&running, &clock)?;
         transaction::with(|t| t.recorded = Some(running.run));
     }

@@ -396,6 +396,12 @@ impl Database {
         })
     }
 
+    /// Every stamp from now on is greater than this one.
+    pub fn observe(&self, hlc: Hlc) {
+        let mut running = self.running.lock();
+        running.hlc = running.hlc.max(hlc);
+    }
+
     /// The clock's present value, without moving it.
     pub fn hlc(&self) -> Hlc {
         self.running.lock().hlc

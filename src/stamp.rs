@@ -122,20 +122,15 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         };
         let now_ms = run::now_ms();
 
-        let id = if nulls[column::ID] {
-            let id = random::uuid_v7(now_ms)?;
-            values[column::ID] = fixed(&id);
-            id
-        } else {
-            let id = sixteen(values[column::ID]);
-            if duplicate::exists(relation, &stream, &id) {
-                if statement::skips_conflicts(stream.table) {
-                    return Ok(Datum::null());
-                }
-                return Err(duplicate::already_there(&stream, &id));
+        let given_id = (!nulls[column::ID]).then(|| sixteen(values[column::ID]));
+        if let Some(id) = given_id
+            && duplicate::exists(relation, &stream, &id)
+        {
+            if statement::skips_conflicts(stream.table) {
+                return Ok(Datum::null());
             }
-            id
-        };
+            return Err(duplicate::already_there(&stream, &id));
+        }
 
         // Both texts count against one limit.
         let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
@@ -167,6 +162,10 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         let held = lane::hold(relation, &stream, database, &site, run)?;
         let stamp = run::stamp(database, now_ms)?;
         let xact = transaction::with(|t| *t.xact.get_or_insert(stamp.hlc));
+        let id = match given_id {
+            Some(id) => id,
+            None => random::uuid_v7(stamp.hlc)?,
+        };
         let salt = random::bytes::<16>()?;
         let content = content_hash(&salt, key, &data_text, &meta_text);
         let header = Header {
@@ -209,6 +208,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         values[column::HLC] = Datum::from(to_stored(stamp.hlc.to_bits()));
         values[column::XACT] = Datum::from(to_stored(xact.to_bits()));
         values[column::EPOCH] = Datum::from(stamp.epoch as i64);
+        values[column::ID] = fixed(&id);
         values[column::CHAIN] = fixed(&chain.0);
         values[column::SALT] = fixed(&salt);
         nulls[..=column::TYPE].fill(false);

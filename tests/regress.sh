@@ -26,7 +26,7 @@ source tests/cluster.sh
 results=$PWD/target/regress/$version
 rm -rf "$results"
 mkdir -p "$results"/{sql,isolation}
-cluster_start "pg$version" "$version" fsync=off max_prepared_transactions=10
+cluster_start "pg$version" "$version" fsync=off max_prepared_transactions=10 log_checkpoints=off
 cluster_use "pg$version"
 clients=$(cluster_tree 15)
 PATH=$clients/bin:$clients/lib/postgresql/15/lib/pgxs/src/test/isolation:$PATH
@@ -78,12 +78,12 @@ check() {
     [[ $level == read-committed ]] || title+=.$level
     result=$results/$title.out
     want=$(expected "$@")
-    # After a crash the server is back in a moment.
-    timeout 60 bash -c 'until pg_isready -q -d postgres; do sleep 0.1; done'
     export PGDATABASE=${title/\//_}
     psql -X -q -d postgres -c "CREATE DATABASE \"$PGDATABASE\""
     psql -X -q -c 'CREATE EXTENSION gundb'
     run "$@" >"$result" 2>&1 || outcome='FAILED (the client)'
+    # After a crash the server is back in a moment.
+    timeout 60 bash -c 'until pg_isready -q -d postgres; do sleep 0.1; done'
     psql -X -q -d postgres -c "DROP DATABASE \"$PGDATABASE\"" || outcome='FAILED (its database could not be dropped)'
     if [[ $accept && $outcome == ok ]]; then
         accept "$result" "$@"
@@ -111,7 +111,7 @@ for file in tests/sql/*.sql tests/isolation/specs/*.spec; do
 done
 
 cp "$(cluster_log "pg$version")" "$results/server.log"
-if grep -E 'was terminated by signal|PANIC|TRAP:' "$results/server.log"; then
+if grep -E -A1 'was terminated by signal|PANIC|TRAP:' "$results/server.log"; then
     echo "The server crashed."
     failed=$((failed + 1))
 fi

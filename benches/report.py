@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Prints the table of figures.
+
+    report.py RESULTS SIZES
+
+RESULTS has a line for each measurement (figure, round, value); SIZES one for each part of a row's bytes (table, part,
+what, bytes). A ratio is the median of the rounds' ratios: each compares two figures that were measured side by side.
+What was not measured has no row.
+"""
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass
+class Row:
+    """A row of the table: a figure against its rival's."""
+
+    title: str
+    figure: str
+    rival: str
+    rival_name: str = "plain table"
+    unit: str = "/s"
+    bar: float | None = None
+
+    # Events a second: more is better, and the bar is the least. Milliseconds: turned round. Bytes: the bar is the most.
+    def ratio(self, figure, rival):
+        return rival / figure if self.unit == " ms" else figure / rival
+
+    def bar_text(self):
+        if self.bar is None:
+            return "–"
+        return f"{'≤' if self.unit == ' B' else '≥'} {self.bar:.2f}"
+
+    def verdict(self, ratio):
+        if self.bar is None:
+            return "–"
+        met = ratio <= self.bar if self.unit == " B" else ratio >= self.bar
+        return "met" if met else "NOT MET"
+
+
+def clients(n):
+    return f"{n} client{'s' if n > 1 else ''}"
+
+
+ROWS = [
+    *(Row(f"INSERT of one event, {clients(n)}", f"insert-{n}", f"plain-{n}", bar=0.85) for n in (1, 8, 32)),
+    *(Row(f"append() of one event, {clients(n)}", f"append-{n}", f"plain-{n}", bar=0.75) for n in (1, 8, 32)),
+    Row("INSERT … SELECT", "bulk-gundb", "bulk-plain", bar=0.8),
+    Row("COPY … FROM", "copy-gundb", "copy-plain", bar=0.7),
+    Row("with a JSON Schema: INSERT of one, 8 clients", "schema-8", "plain-8", bar=0.6),
+    Row("with a JSON Schema: INSERT … SELECT", "bulk-schema", "bulk-plain", bar=0.6),
+    Row("storage of an event", "storage-hot", "storage-simple", "simple table", unit=" B", bar=1.5),
+    Row("read(), pages of 1,000", "read-gundb", "read-plain", "ordered SELECT", bar=0.4),
+    Row("read(), in the server alone", "read-server-gundb", "read-server-plain", "ordered SELECT"),
+    Row("appends over many streams, 8 clients", "streams-many", "streams-one", "one stream", bar=0.9),
+    Row("start to first append, many streams", "startup-many", "startup-one", "no events", unit=" ms", bar=0.8),
+    *(Row(f"one lock a stream, {clients(n)}", f"lock-{n}", f"plain-{n}") for n in (8, 32)),
+]
+
+HEADINGS = ["row", "figure", "rival", "ratio", "spread", "bar", ""]
+
+
+def read_results(path):
+    """Figure -> round -> value."""
+    results = defaultdict(dict)
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            figure, round_, value = line.rstrip("\n").split("\t")
+            results[figure][int(round_)] = float(value)
+    return results
+
+
+def cells(row, results):
+    figure, rival = results[row.figure], results[row.rival]
+    ratios = [row.ratio(figure[round_], rival[round_]) for round_ in figure.keys() & rival.keys()]
+    ratio = median(ratios)
+    return [
+        row.title,
+        f"{median(figure.values()):,.0f}{row.unit}",
+        f"{row.rival_name} {median(rival.values()):,.0f}{row.unit}",
+        f"{ratio:.2f}",
+        f"{min(ratios):.2f}–{max(ratios):.2f}" if len(ratios) > 1 else "–",
+        row.bar_text(),
+        row.verdict(ratio),
+    ]
+
+
+def print_table(headings, rows):
+    """As Markdown, the columns aligned."""
+    widths = [max(len(line[i]) for line in [headings, *rows]) for i in range(len(headings))]
+    for line in [headings, ["-" * width for width in widths], *rows]:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |")
+
+
+def print_sizes(path):
+    """The bytes of an event, beside those of a row of the simple table."""
+    bytes_of = defaultdict(dict)
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            table, part, what, size = line.rstrip("\n").split("\t")
+            # Indexes have no counterparts over there, so each table's are listed.
+            bytes_of[(part, what)][table] = float(size)
+    if not bytes_of:
+        return
+    show = lambda sizes, table: f"{sizes[table]:.1f}" if table in sizes else "–"
+    rows = []
+    for part in ("column", "overhead", "index"):
+        for (found, what), sizes in bytes_of.items():
+            if found == part:
+                name = what if part == "overhead" else f"{part} {what}"
+                rows.append([name, show(sizes, "hot"), show(sizes, "simple")])
+    total = {table: sum(sizes.get(table, 0) for sizes in bytes_of.values()) for table in ("hot", "simple")}
+    rows.append(["total", show(total, "hot"), show(total, "simple")])
+    print()
+    print_table(["bytes of an event", "stream", "simple table"], rows)
+
+
+def main():
+    results = read_results(sys.argv[1])
+    rows = [cells(row, results) for row in ROWS if row.figure in results and row.rival in results]
+    print_table(HEADINGS, rows)
+    print_sizes(sys.argv[2])
+
+
+main()

@@ -1,0 +1,312 @@
+#!/usr/bin/env bash
+# gundb beside a plain table on PostgreSQL 15, as one table of figures. `make bench` builds a release and calls this.
+#
+#   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy storage read streams startup
+#
+#   BENCH_ROUNDS=5     rounds of each row
+#   BENCH_SECONDS=3    of each measured run of pgbench
+#   BENCH_QUICK=1      everything tiny, to see that it runs; the figures then mean nothing
+#
+# What always holds: two figures that are compared come from the same servers in the same run, their rounds interleaved;
+# no checkpoint or vacuum runs while something is measured. docs/performance.md tells what each row is and why it is fair.
+# Results go to target/bench. Nothing else may load the machine meanwhile.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() { printf 'bench: %s\n' "$@" >&2; exit 1; }
+
+usage() { sed -n '4,8s/^# *//p' "$0"; }
+
+readonly all_rows='insert append schema lock bulk copy storage read streams startup'
+rows=' '
+for row in "${@:-all}"; do
+    case $row in
+        all) rows+="$all_rows " ;;
+        single) rows+='insert append schema lock ' ;;
+        *)
+            [[ " $all_rows " == *" $row "* ]] || { usage >&2; exit 2; }
+            rows+="$row "
+            ;;
+    esac
+done
+
+# wants ROW ...: whether one of these is to be measured.
+wants() {
+    local row
+    for row; do
+        [[ $rows != *" $row "* ]] || return 0
+    done
+    return 1
+}
+
+rounds=${BENCH_ROUNDS-5} seconds=${BENCH_SECONDS-3}
+bulk_events=200000 streams=1000 events_a_stream=1000 warm_up_streams=8
+if [[ ${BENCH_QUICK-} == 1 ]]; then
+    rounds=${BENCH_ROUNDS-1} seconds=${BENCH_SECONDS-1}
+    bulk_events=20000 streams=100 events_a_stream=100 warm_up_streams=2
+fi
+[[ $rounds =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ ]] ||
+    die "BENCH_ROUNDS and BENCH_SECONDS are whole numbers from 1 up"
+
+# shellcheck source=tests/cluster.sh
+source tests/cluster.sh
+
+readonly here=$PWD/benches out=$PWD/target/bench built=target/pg15/release/libgundb.so
+readonly results=$out/results.tsv sizes=$out/sizes.tsv
+mkdir -p "$out"
+: >"$results"
+: >"$sizes"
+
+library=$(target/pg/15/bin/pg_config --pkglibdir 2>/dev/null)/gundb.so || die "PostgreSQL 15 is not set up: make bench"
+cmp -s "$library" "$built" || die "the gundb installed in target/pg/15 is not the release build of this checkout: make bench"
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+say() { printf '%4d s  %s\n' "$SECONDS" "$*" >&2; }
+
+# record FIGURE ROUND VALUE
+record() { printf '%s\t%s\t%s\n' "$@" >>"$results"; }
+
+sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
+
+prepare() { sql "$@" >/dev/null; }
+
+# start CLUSTER: with realistic settings, and what else would start by itself out of the way.
+start() {
+    cluster_start "$1" 15 shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=1h autovacuum=off \
+        synchronous_commit=on fsync=on
+    cluster_use "$1"
+    prepare -f "$here/schema.sql"
+    data=$(sql -c 'SELECT bench.data()')
+}
+
+# pgbench_run CLIENTS SCRIPT OPTION ...: the output is left in $out/pgbench.log.
+pgbench_run() {
+    local clients=$1 script=$here/pgbench/$2.sql
+    shift 2
+    pgbench --no-vacuum --protocol=prepared --client="$clients" --jobs="$((clients < 2 ? 1 : 2))" --file="$script" \
+        --define=data="$data" "$@" >"$out/pgbench.log" 2>&1 || { cat "$out/pgbench.log" >&2; die "pgbench failed"; }
+}
+
+# rate CLIENTS WARM_UP_SECONDS SCRIPT NAME=VALUE ...: transactions a second, once everybody is connected and warm.
+rate() {
+    local clients=$1 warm_up=$2 script=$3
+    shift 3
+    pgbench_run "$clients" "$script" --time="$((warm_up + seconds))" --progress=1 "${@/#/--define=}"
+    awk -v warm_up="$warm_up" -F '[ ,]+' '
+        /^progress:/ && $2 > warm_up + 0.5 { sum += $4; n++ }
+        END { if (n) printf "%.1f\n", sum / n; else exit 1 }' "$out/pgbench.log" ||
+        die "pgbench ended early" "$(<"$out/pgbench.log")"
+}
+
+# statement_ms COMMAND: how long one statement takes, in a session of its own.
+statement_ms() {
+    local printed
+    printed=$(psql -X -q -v ON_ERROR_STOP=1 -c '\timing on' -c "$1")
+    sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' <<<"$printed" | tail -n 1
+}
+
+# events_a_second MILLISECONDS
+events_a_second() { awk -v ms="$1" -v n="$bulk_events" 'BEGIN { printf "%.1f\n", n * 1000 / ms }'; }
+
+# --- one event a transaction ------------------------------------------------------------------------------------------
+
+# Streams and their rival are made anew for each number of clients; each round continues all of them.
+single() {
+    local clients=$1 round variant value variants=(plain)
+    wants insert && variants+=(insert)
+    wants append && variants+=(append)
+    wants schema && ((clients == 8)) && variants+=(schema)
+    wants lock && ((clients > 1)) && variants+=(lock)
+    ((${#variants[@]} > 1)) || return 0
+    prepare <<SQL
+        CREATE SCHEMA single_$clients;
+        SET search_path = single_$clients, public;
+        SET client_min_messages = warning;
+        SELECT gundb.create_stream('hot_$clients', 'hot');
+        SELECT gundb.create_stream('strict_$clients', 'strict');
+        SELECT gundb.define_event('strict_$clients', 'ItemMoved', bench.data_schema());
+        SELECT bench.make_twin('hot', 'plain');
+        CHECKPOINT;
+SQL
+    for ((round = 1; round <= rounds; round++)); do
+        say "one event a transaction, $clients clients, round $round of $rounds: ${variants[*]}"
+        for variant in "${variants[@]}"; do
+            value=$(PGOPTIONS="-c search_path=single_$clients" rate "$clients" 1 "$variant" \
+                stream="hot_$clients" n=0 base="$(base "$round" "$variant")")
+            record "$variant-$clients" "$round" "$value"
+        done
+    done
+}
+
+# base ROUND VARIANT: where a run's stamps and lanes begin. 15 digits, so that with a prefix they make a uuid.
+base() {
+    local half=0
+    [[ $2 != lock ]] || half=500000000000
+    echo "$((100000000000000 + $1 * 1000000000000 + half))"
+}
+
+# --- many events a transaction ----------------------------------------------------------------------------------------
+
+make_source() {
+    say "making $bulk_events events to insert"
+    prepare <<SQL
+        CREATE TABLE bench.source AS
+        SELECT 1::bigint AS lane, n AS seq, 100000000000000 + n AS hlc, ('01900000000070008' || 100000000000000 + n)::uuid AS id,
+               'ItemMoved'::text AS type, (1 + n * 7919 % 1000)::text AS key,
+               jsonb_set(bench.data(), '{order}', to_jsonb('A-' || 10000 + n % 90000)) AS data
+          FROM generate_series(1::bigint, $bulk_events) AS n;
+        VACUUM ANALYZE bench.source;
+        \copy (SELECT type, key, data FROM bench.source ORDER BY seq) TO '$cluster_home/gundb.copy'
+        \copy (SELECT seq, hlc, id, type, key, data FROM bench.source ORDER BY seq) TO '$cluster_home/plain.copy'
+SQL
+}
+
+# bulk ROW GUNDB_STATEMENT PLAIN_STATEMENT: each round fills new tables, hot and plain, and drops them.
+bulk() {
+    local name=$1 round variant variants=(plain gundb)
+    local -A statement=([gundb]=$2 [plain]=$3 [schema]=$2)
+    [[ $name != bulk ]] || ! wants schema || variants+=(schema)
+    for ((round = 1; round <= rounds; round++)); do
+        say "$name of $bulk_events events, round $round of $rounds: ${variants[*]}"
+        for variant in "${variants[@]}"; do
+            prepare <<SQL
+                SET client_min_messages = warning;
+                SELECT gundb.create_stream('hot');
+                SELECT bench.make_twin('hot', 'plain');
+                SELECT gundb.define_event('hot', 'ItemMoved', bench.data_schema()) WHERE '$variant' = 'schema';
+                CHECKPOINT;
+SQL
+            record "$name-$variant" "$round" "$(events_a_second "$(statement_ms "${statement[$variant]}")")"
+            prepare -c "DROP TABLE plain" -c "SELECT gundb.drop_stream('hot')"
+        done
+    done
+}
+
+# --- reading and storage ----------------------------------------------------------------------------------------------
+
+# A stream as life makes it: single-event transactions of eight clients. Its rivals get the same rows.
+make_log() {
+    say "appending $bulk_events events, one a transaction, to read"
+    prepare -c 'CREATE SCHEMA log' -c "SELECT gundb.create_stream('log', 'log.hot')"
+    PGOPTIONS='-c search_path=log -c synchronous_commit=off' \
+        pgbench_run 8 insert --transactions="$((bulk_events / 8))"
+    prepare -c "SELECT bench.make_twin('log.hot', 'log.plain')" -c "SELECT bench.fill_twin('log.hot', 'log.plain')" \
+        -c 'VACUUM ANALYZE log.hot' -c 'VACUUM ANALYZE log.plain' -c CHECKPOINT
+}
+
+storage() {
+    local table
+    say "weighing $bulk_events events"
+    prepare -c "SELECT bench.make_simple('log.hot', 'log.simple')" -c 'VACUUM ANALYZE log.simple'
+    for table in hot simple; do
+        record "storage-$table" 1 \
+            "$(sql -c "SELECT round(pg_total_relation_size('log.$table')::numeric / $bulk_events, 1)")"
+        sql -F $'\t' -c "SELECT '$table', part, what, round(bytes, 1) FROM bench.bytes('log.$table')" >>"$sizes"
+    done
+}
+
+reading() {
+    local round
+    # The server's part alone; and once before, so that every round finds all of it in memory.
+    local plain="SELECT bench.read_plain('log.plain')" pages="SELECT bench.read_pages('log')"
+    [[ $(sql -c "$plain") == "$bulk_events" ]] || die "the plain scan read another number of events"
+    [[ $(sql -c "$pages") == "$bulk_events" ]] || die "gundb.read read another number of events"
+    for ((round = 1; round <= rounds; round++)); do
+        say "reading $bulk_events events, round $round of $rounds"
+        record read-plain "$round" "$("$here/read.py" plain log.plain "$bulk_events")"
+        record read-gundb "$round" "$("$here/read.py" gundb log "$bulk_events")"
+        record read-server-plain "$round" "$(events_a_second "$(statement_ms "$plain")")"
+        record read-server-gundb "$round" "$(events_a_second "$(statement_ms "$pages")")"
+    done
+}
+
+# --- many streams, start-up -------------------------------------------------------------------------------------------
+
+# Two clusters: `one` with a stream without events, `many` with all of them.
+make_clusters() {
+    local half
+    start one
+    prepare -c "SELECT gundb.create_stream('s0')"
+    start many
+    say "making $streams streams with $((streams * events_a_stream)) events"
+    for half in 0 1; do
+        prepare <<SQL &
+            SET synchronous_commit = off;
+            SET client_min_messages = warning;
+            SELECT format('SELECT gundb.create_stream(%L)', 's' || s),
+                   format('INSERT INTO %I (type, key, data) SELECT ''ItemMoved'', n, bench.data() FROM generate_series(1, $events_a_stream) n', 's' || s)
+              FROM generate_series($half, $((streams - 1)), 2) AS s \gexec
+SQL
+    done
+    for half in 0 1; do
+        wait -n || die "the streams could not be made"
+    done
+    prepare -c 'VACUUM ANALYZE' -c CHECKPOINT
+}
+
+many_streams() {
+    local round
+    for ((round = 1; round <= rounds; round++)); do
+        say "appending to 1 and to $streams streams, 8 clients, round $round of $rounds"
+        cluster_use one
+        record streams-one "$round" "$(rate 8 1 spread streams=1)"
+        cluster_use many
+        # Until each client has met most of the streams.
+        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread streams="$streams")"
+    done
+}
+
+# first_append_ms CLUSTER: from the start of the server to the end of the first append.
+first_append_ms() {
+    local server=$cluster_home/$1 start_us end_us
+    cluster_stop "$1"
+    cluster_use "$1"
+    start_us=${EPOCHREALTIME/[^0-9]/}
+    cluster_as_server "$server/tree/bin/pg_ctl" start --pgdata="$server/data" --log="$server/log" --no-wait \
+        --options="-p $PGPORT" </dev/null >/dev/null
+    until sql -c "SELECT FROM gundb.append('s0', 'ItemMoved', bench.data())" 2>"$out/startup.log"; do
+        ((${EPOCHREALTIME/[^0-9]/} - start_us < 60000000)) || die "no append within a minute" "$(<"$out/startup.log")"
+    done
+    end_us=${EPOCHREALTIME/[^0-9]/}
+    echo "$(((end_us - start_us) / 1000))"
+}
+
+startup() {
+    local round
+    for ((round = 1; round <= rounds; round++)); do
+        say "start-up, round $round of $rounds"
+        record startup-one "$round" "$(first_append_ms one)"
+        record startup-many "$round" "$(first_append_ms many)"
+    done
+}
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+if wants insert append schema lock bulk copy storage read; then
+    start bench
+    if wants insert append schema lock; then
+        for clients in 1 8 32; do single "$clients"; done
+    fi
+    if wants bulk schema copy; then make_source; fi
+    if wants bulk schema; then
+        bulk bulk 'INSERT INTO hot (type, key, data) SELECT type, key, data FROM bench.source' \
+            'INSERT INTO plain (lane, seq, hlc, id, type, key, data) SELECT lane, seq, hlc, id, type, key, data FROM bench.source'
+    fi
+    if wants copy; then
+        bulk copy "\\copy hot (type, key, data) FROM '$cluster_home/gundb.copy'" \
+            "\\copy plain (seq, hlc, id, type, key, data) FROM '$cluster_home/plain.copy'"
+    fi
+    if wants storage read; then make_log; fi
+    if wants storage; then storage; fi
+    if wants read; then reading; fi
+    cluster_stop bench
+fi
+if wants streams startup; then
+    make_clusters
+    if wants streams; then many_streams; fi
+    if wants startup; then startup; fi
+fi
+
+say 'done'
+"$here/report.py" "$results" "$sizes" | tee "$out/table.txt"
