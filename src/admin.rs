@@ -66,13 +66,11 @@ pub fn table_of(name: &str) -> Result<Oid> {
 fn undefined(name: &str) -> Result<crate::error::Failure> {
     let known = catalog::streams()?;
     let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{name}\" does not exist"));
-    Ok(
-        match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
-            Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
-            None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
-        }
-        .into(),
-    )
+    Ok(match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
+        Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+        None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
+    }
+    .into())
 }
 
 sql_function! {
@@ -107,20 +105,13 @@ sql_function! {
 /// The table of a stream that the caller may drop or detach: administrators may, of what they own.
 fn own_table(name: &str) -> Result<Oid> {
     if name == SYSTEM_STREAM {
-        return Err(Error::new(
-            state::WRONG_OBJECT,
-            "the stream of definitions cannot be dropped or detached",
-        )
-        .hint("gundb.uninstall() ends gundb in this database.")
-        .into());
+        return Err(Error::new(state::WRONG_OBJECT, "the stream of definitions cannot be dropped or detached")
+            .hint("gundb.uninstall() ends gundb in this database.")
+            .into());
     }
     let table = table_of(name)?;
     if !catalog::may_own(table)? {
-        return Err(Error::new(
-            state::PRIVILEGE,
-            format!("must be owner of the table of stream \"{name}\""),
-        )
-        .into());
+        return Err(Error::new(state::PRIVILEGE, format!("must be owner of the table of stream \"{name}\"")).into());
     }
     Ok(table)
 }

@@ -118,41 +118,23 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
         arg::of(pg_sys::UUIDOID, event.id.as_ref().map(|id| spi::fixed(id))),
     ];
     // Only a given id can be there already; a generated one needs no look.
-    let on_conflict = if event.id.is_some() {
-        " ON CONFLICT DO NOTHING"
-    } else {
-        ""
-    };
+    let on_conflict = if event.id.is_some() { " ON CONFLICT DO NOTHING" } else { "" };
     let statement = format!(
         "INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5){on_conflict}"
     );
-    let stamped = transaction::capture(table, || {
-        spi::connect(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len()))
-    })?;
+    let stamped =
+        transaction::capture(table, || spi::connect(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len())))?;
     match (stamped, event.id) {
         (Some(Stamped { lane, seq, hlc, id }), _) => {
             let site = run::site()?;
             let stream = StreamId::of_name(name);
             let version = event.expected_version.map(|expected| expected + 1);
-            Ok(Appended {
-                dot: Dot {
-                    site,
-                    stream,
-                    lane,
-                    seq,
-                },
-                id,
-                hlc,
-                version,
-                duplicate: false,
-            })
+            Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
         }
         (None, Some(id)) => first_of_id(name, &label, event, &id),
-        (None, None) => Err(Error::new(
-            state::WRONG_STATE,
-            format!("a trigger on stream \"{name}\" dropped the event"),
-        )
-        .into()),
+        (None, None) => {
+            Err(Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event")).into())
+        }
     }
 }
 
@@ -160,9 +142,7 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
 fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Appended> {
     let text = |datum: Option<Datum>| -> Result<String> {
         // SAFETY: a jsonb argument of this call.
-        datum.map_or(Ok("{}".to_owned()), |datum| {
-            stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX)
-        })
+        datum.map_or(Ok("{}".to_owned()), |datum| stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX))
     };
     let (data, meta) = (text(event.data)?, text(event.meta)?);
     // What gundb itself puts into meta is not part of what the caller said.
@@ -215,13 +195,7 @@ fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Ap
                     lane,
                     seq: seq as u64,
                 };
-                Ok(Appended {
-                    dot,
-                    id: *id,
-                    hlc,
-                    version: None,
-                    duplicate: true,
-                })
+                Ok(Appended { dot, id: *id, hlc, version: None, duplicate: true })
             })
         })
     })
@@ -235,11 +209,9 @@ fn check_version(name: &str, table: Oid, key: Option<&str>, expected: i64) -> Re
             .into());
     };
     if expected < 0 {
-        return Err(
-            Error::new(state::INVALID_PARAMETER, "expected_version must not be negative")
-                .hint("0 says that the key has no event yet.")
-                .into(),
-        );
+        return Err(Error::new(state::INVALID_PARAMETER, "expected_version must not be negative")
+            .hint("0 says that the key has no event yet.")
+            .into());
     }
     lane::lock_key(table, key)?;
     let label = stream::label(table)?;

@@ -86,13 +86,7 @@ pub fn try_pg<T: Copy>(f: impl FnOnce() -> T) -> Result<T, Failure> {
 /// What is left of a failure once every Rust value is gone: plain pointers into PostgreSQL's memory.
 #[derive(Clone, Copy)]
 enum Raise {
-    Own {
-        level: c_int,
-        code: c_int,
-        message: *const c_char,
-        detail: *const c_char,
-        hint: *const c_char,
-    },
+    Own { level: c_int, code: c_int, message: *const c_char, detail: *const c_char, hint: *const c_char },
     Again(*mut pg_sys::ErrorData),
 }
 
@@ -122,13 +116,7 @@ impl Raise {
         unsafe {
             match self {
                 Raise::Again(error) => ReThrowError(error),
-                Raise::Own {
-                    level,
-                    code,
-                    message,
-                    detail,
-                    hint,
-                } => {
+                Raise::Own { level, code, message, detail, hint } => {
                     if errstart(level, core::ptr::null()) {
                         errcode(code);
                         errmsg_internal(AS_IS, message);

@@ -94,16 +94,12 @@ impl Call {
         let Some(datum) = self.arg(i) else { return Ok(None) };
         // SAFETY: declared as gundb.dot, 48 bytes.
         let bytes = unsafe { *datum.cast_mut_ptr::<[u8; 48]>() };
-        Dot::from_bytes(&bytes)
-            .map(Some)
-            .map_err(|error| internal(format!("a stored dot is damaged: {error}")))
+        Dot::from_bytes(&bytes).map(Some).map_err(|error| internal(format!("a stored dot is damaged: {error}")))
     }
 
     pub fn clock(&self, i: usize) -> Result<Option<Clock>> {
         let Some(bytes) = self.bytes(i) else { return Ok(None) };
-        Clock::decode(bytes)
-            .map(Some)
-            .map_err(|error| internal(format!("a stored clock is damaged: {error}")))
+        Clock::decode(bytes).map(Some).map_err(|error| internal(format!("a stored clock is damaged: {error}")))
     }
 
     /// A text array argument without NULLs.
@@ -163,18 +159,13 @@ impl Call {
             pg_sys::SetSingleFuncCall(self.fcinfo, 0);
             #[cfg(not(feature = "pg15"))]
             pg_sys::InitMaterializedSRF(self.fcinfo, 0);
-            RowSet {
-                info: (*self.fcinfo).resultinfo.cast(),
-            }
+            RowSet { info: (*self.fcinfo).resultinfo.cast() }
         }
     }
 }
 
 fn split(values: &[Option<Datum>]) -> (Vec<Datum>, Vec<bool>) {
-    (
-        values.iter().map(|v| v.unwrap_or(NULL)).collect(),
-        values.iter().map(Option::is_none).collect(),
-    )
+    (values.iter().map(|v| v.unwrap_or(NULL)).collect(), values.iter().map(Option::is_none).collect())
 }
 
 /// The rows of a set-returning function.
@@ -184,14 +175,19 @@ pub struct RowSet {
 
 impl RowSet {
     pub fn push(&self, values: &[Option<Datum>]) {
-        let (mut datums, mut nulls) = split(values);
+        let (datums, nulls) = split(values);
+        self.push_all(&datums, &nulls);
+    }
+
+    /// A row whose values and NULLs stand apart already. PostgreSQL copies it.
+    pub fn push_all(&self, values: &[Datum], nulls: &[bool]) {
         // SAFETY: the store and descriptor were set up in `rows`.
         unsafe {
             pg_sys::tuplestore_putvalues(
                 (*self.info).setResult,
                 (*self.info).setDesc,
-                datums.as_mut_ptr(),
-                nulls.as_mut_ptr(),
+                values.as_ptr().cast_mut(),
+                nulls.as_ptr().cast_mut(),
             );
         }
     }
@@ -222,9 +218,7 @@ pub unsafe fn array_elements(datum: Datum, element_type: Oid) -> Vec<Option<Datu
             &mut nulls,
             &mut count,
         );
-        (0..count as usize)
-            .map(|i| (!*nulls.add(i)).then(|| *elements.add(i)))
-            .collect()
+        (0..count as usize).map(|i| (!*nulls.add(i)).then(|| *elements.add(i))).collect()
     }
 }
 

@@ -40,9 +40,7 @@ pub fn forget() {
 
 /// Whether a change of relation `oid` (0: of any) makes what is remembered doubtful.
 pub fn depends_on(oid: Oid) -> bool {
-    EXTENSION
-        .get()
-        .is_some_and(|extension| oid == Oid::INVALID || oid == extension.event)
+    EXTENSION.get().is_some_and(|extension| oid == Oid::INVALID || oid == extension.event)
 }
 
 /// The oid of `gundb.event`, or none.
@@ -53,12 +51,9 @@ pub fn extension_event() -> Oid {
 /// The extension in this database.
 pub fn extension() -> Result<Extension> {
     find_extension()?.ok_or_else(|| {
-        Error::new(
-            state::UNDEFINED_OBJECT,
-            "extension \"gundb\" does not exist in this database",
-        )
-        .hint("Run CREATE EXTENSION gundb;")
-        .into()
+        Error::new(state::UNDEFINED_OBJECT, "extension \"gundb\" does not exist in this database")
+            .hint("Run CREATE EXTENSION gundb;")
+            .into()
     })
 }
 
@@ -111,26 +106,15 @@ pub fn owner() -> Result<Oid> {
 /// The version of the extension in this database.
 pub fn version() -> Result<String> {
     spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'gundb'",
-            &[],
-            Mode::Read,
-            1,
-        )?;
-        rows.first()
-            .and_then(|row| row.text(1))
-            .ok_or_else(|| internal("the extension is gone"))
+        let rows =
+            spi.run("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'gundb'", &[], Mode::Read, 1)?;
+        rows.first().and_then(|row| row.text(1)).ok_or_else(|| internal("the extension is gone"))
     })
 }
 
 /// Whether a version is beyond this library's.
 pub fn is_newer_than_library(version: &str) -> bool {
-    let parts = |version: &str| {
-        version
-            .split('.')
-            .map(|part| part.parse::<u64>().unwrap_or(0))
-            .collect::<Vec<_>>()
-    };
+    let parts = |version: &str| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
     parts(version) > parts(env!("CARGO_PKG_VERSION"))
 }
 
@@ -145,15 +129,9 @@ pub fn repair_triggers() -> Result<()> {
             Mode::Write,
             0,
         )?;
-        let found = rows
-            .iter()
-            .filter_map(|row| Some((row.text(1)?, row.text(2)?)))
-            .collect::<Vec<_>>();
+        let found = rows.iter().filter_map(|row| Some((row.text(1)?, row.text(2)?))).collect::<Vec<_>>();
         for (table, trigger) in found {
-            spi.run_once(
-                &format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"),
-                Mode::Write,
-            )?;
+            spi.run_once(&format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"), Mode::Write)?;
         }
         Ok(())
     })
@@ -166,10 +144,7 @@ pub fn clock_arg(clock: &Clock) -> Result<spi::Arg> {
 
 /// A lane as an argument.
 pub fn lane_arg(lane: Lane) -> Result<spi::Arg> {
-    Ok(arg::of(
-        extension()?.lane_type,
-        Some(Datum::from(to_stored(lane.to_bits()))),
-    ))
+    Ok(arg::of(extension()?.lane_type, Some(Datum::from(to_stored(lane.to_bits())))))
 }
 
 /// An array of texts as an argument.
@@ -179,10 +154,7 @@ pub fn text_array_arg(texts: Option<&[String]>) -> spi::Arg {
 
 /// A stamp as an argument.
 pub fn hlc_arg(hlc: Hlc) -> Result<spi::Arg> {
-    Ok(arg::of(
-        extension()?.hlc_type,
-        Some(Datum::from(to_stored(hlc.to_bits()))),
-    ))
+    Ok(arg::of(extension()?.hlc_type, Some(Datum::from(to_stored(hlc.to_bits())))))
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -194,12 +166,8 @@ pub fn last_run() -> Result<Option<(SiteId, Run)>> {
     as_owner(|| {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
-                let rows = spi.run(
-                    "SELECT site, run FROM gundb.own_run ORDER BY started DESC LIMIT 1",
-                    &[],
-                    Mode::Read,
-                    1,
-                )?;
+                let rows =
+                    spi.run("SELECT site, run FROM gundb.own_run ORDER BY started DESC LIMIT 1", &[], Mode::Read, 1)?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 let (Some(site), Some(run)) = (row.uuid(1), row.int8(2).and_then(|run| Run::new(run as u64))) else {
                     return Err(internal("gundb.own_run holds a damaged row"));
@@ -218,12 +186,7 @@ pub fn record_run(running: &Running, clock: &Clock) -> Result<()> {
         spi::connect(|spi| {
             spi.run(
                 "INSERT INTO gundb.own_run (site, run, previous, started) VALUES ($1, $2, nullif($3, 0), $4)",
-                &[
-                    arg::uuid(&running.site),
-                    arg::int8(running.run as i64),
-                    arg::int8(running.previous as i64),
-                    started,
-                ],
+                &[arg::uuid(&running.site), arg::int8(running.run as i64), arg::int8(running.previous as i64), started],
                 Mode::Write,
                 0,
             )?;
@@ -244,11 +207,7 @@ pub fn epoch_clock(site: &SiteId, run: Run, number: u64) -> Result<Option<Clock>
         spi::connect(|spi| {
             let rows = spi.run(
                 "SELECT clock FROM gundb.epoch WHERE site = $1 AND run = $2 AND number = $3 LIMIT 1",
-                &[
-                    arg::uuid(site.0.as_bytes()),
-                    arg::int8(run.number() as i64),
-                    arg::int8(number as i64),
-                ],
+                &[arg::uuid(site.0.as_bytes()), arg::int8(run.number() as i64), arg::int8(number as i64)],
                 Mode::Read,
                 1,
             )?;
@@ -262,10 +221,7 @@ pub fn stored_mark() -> Result<Hlc> {
     as_owner(|| {
         spi::connect(|spi| {
             let rows = spi.run("SELECT last_value FROM gundb.hlc_mark", &[], Mode::Read, 1)?;
-            let mark = rows
-                .first()
-                .and_then(|row| row.int8(1))
-                .ok_or_else(|| internal("gundb.hlc_mark is empty"))?;
+            let mark = rows.first().and_then(|row| row.int8(1)).ok_or_else(|| internal("gundb.hlc_mark is empty"))?;
             Ok(stored_hlc(mark))
         })
     })
@@ -300,22 +256,13 @@ pub struct StreamTable {
 /// Every stream that has a table here, by name.
 pub fn streams() -> Result<Vec<StreamTable>> {
     spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT name, relid FROM gundb.stream_table ORDER BY name",
-            &[],
-            Mode::Read,
-            0,
-        )?;
+        let rows = spi.run("SELECT name, relid FROM gundb.stream_table ORDER BY name", &[], Mode::Read, 0)?;
         rows.iter()
             .map(|row| {
                 let (Some(name), Some(table)) = (row.text(1), row.oid(2)) else {
                     return Err(internal("gundb.stream_table gave a NULL"));
                 };
-                Ok(StreamTable {
-                    stream: StreamId::of_name(&name),
-                    name,
-                    table,
-                })
+                Ok(StreamTable { stream: StreamId::of_name(&name), name, table })
             })
             .collect()
     })
@@ -342,12 +289,8 @@ fn lock(relation: Oid, mode: u32) -> Result<()> {
 /// The table of a stream, if it has one here.
 pub fn stream_table(name: &str) -> Result<Option<Oid>> {
     spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT relid FROM gundb.stream_table WHERE name = $1",
-            &[arg::text(name)],
-            Mode::Read,
-            1,
-        )?;
+        let rows =
+            spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 1)?;
         Ok(rows.first().and_then(|row| row.oid(1)))
     })
 }
@@ -439,9 +382,7 @@ pub fn table_label(table: Oid) -> Result<String> {
             Mode::Read,
             1,
         )?;
-        rows.first()
-            .and_then(|row| row.text(1))
-            .ok_or_else(|| internal(format!("table {} is gone", table.to_u32())))
+        rows.first().and_then(|row| row.text(1)).ok_or_else(|| internal(format!("table {} is gone", table.to_u32())))
     })
 }
 
@@ -452,11 +393,7 @@ fn quote_identifier(name: &str) -> String {
 fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     // A backslash must mean itself whatever standard_conforming_strings says.
-    if quoted.contains('\\') {
-        format!("E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    }
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 /// Makes a stream's table: a child of gundb.event with its keys and triggers, owned by the caller.
@@ -465,11 +402,9 @@ pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
     let caller = unsafe { pg_sys::GetUserId() };
     let table_name = place.table.as_deref().unwrap_or(name);
     if table_name.len() > 63 {
-        return Err(Error::new(
-            state::NAME_TOO_LONG,
-            format!("table name \"{table_name}\" is longer than 63 bytes"),
-        )
-        .into());
+        return Err(
+            Error::new(state::NAME_TOO_LONG, format!("table name \"{table_name}\" is longer than 63 bytes")).into()
+        );
     }
     let table = format!("{}.{}", quote_identifier(&place.schema), quote_identifier(table_name));
     let stream = quote_literal(name);
@@ -497,10 +432,7 @@ pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
                 format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER zz_gundb_stamp"),
                 format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER gundb_guard"),
                 format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER gundb_guard_truncate"),
-                format!(
-                    "COMMENT ON TABLE {table} IS {}",
-                    quote_literal(&format!("gundb stream \"{name}\""))
-                ),
+                format!("COMMENT ON TABLE {table} IS {}", quote_literal(&format!("gundb stream \"{name}\""))),
             ] {
                 spi.run_once(&statement, Mode::Write)?;
             }
@@ -514,10 +446,7 @@ pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
             let (Some(role), Some(oid)) = (row.text(1), row.oid(2)) else {
                 return Err(internal("the new table is gone"));
             };
-            spi.run_once(
-                &format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)),
-                Mode::Write,
-            )?;
+            spi.run_once(&format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)), Mode::Write)?;
             Ok(oid)
         })
     })
@@ -613,12 +542,7 @@ const SYSTEM_TABLE: &str = "gundb.definition";
 
 fn system_table() -> Result<Option<Oid>> {
     spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT pg_catalog.to_regclass($1)::oid",
-            &[arg::text(SYSTEM_TABLE)],
-            Mode::Read,
-            1,
-        )?;
+        let rows = spi.run("SELECT pg_catalog.to_regclass($1)::oid", &[arg::text(SYSTEM_TABLE)], Mode::Read, 1)?;
         Ok(rows.first().and_then(|row| row.oid(1)))
     })
 }
@@ -630,10 +554,7 @@ fn define(kind: &str, key: &str, data_sql: &str, args: &[spi::Arg]) -> Result<()
             lock_streams()?;
         }
         if system_table()?.is_none() {
-            let place = Place {
-                schema: "gundb".to_owned(),
-                table: Some("definition".to_owned()),
-            };
+            let place = Place { schema: "gundb".to_owned(), table: Some("definition".to_owned()) };
             create_stream_table(crate::admin::SYSTEM_STREAM, &place)?;
             spi::connect(|spi| {
                 spi.run_once("GRANT SELECT ON gundb.definition TO PUBLIC", Mode::Write)?;
@@ -662,12 +583,7 @@ pub fn declare_stream(name: &str, closed: bool) -> Result<()> {
         }
     }
     let args = [arg::bool(closed)];
-    define(
-        "StreamDeclared",
-        name,
-        "pg_catalog.jsonb_build_object('name', $2, 'closed', $3)",
-        &args,
-    )
+    define("StreamDeclared", name, "pg_catalog.jsonb_build_object('name', $2, 'closed', $3)", &args)
 }
 
 fn is_declared(name: &str) -> Result<bool> {
@@ -686,11 +602,7 @@ fn is_declared(name: &str) -> Result<bool> {
 
 /// Says that an event type is, or is now otherwise.
 pub fn define_event(stream: &str, kind: &str, version: i32, schema: Option<&str>) -> Result<()> {
-    let args = [
-        arg::text(kind),
-        arg::int8(i64::from(version)),
-        arg::text_or_null(schema),
-    ];
+    let args = [arg::text(kind), arg::int8(i64::from(version)), arg::text_or_null(schema)];
     define(
         "EventDefined",
         stream,
@@ -741,13 +653,7 @@ fn newest(stream: &str) -> Result<(bool, HashMap<String, Definition>)> {
                                 continue;
                             };
                             if types.get(&kind).is_none_or(|known| known.version <= version) {
-                                types.insert(
-                                    kind,
-                                    Definition {
-                                        version,
-                                        schema: row.text(5),
-                                    },
-                                );
+                                types.insert(kind, Definition { version, schema: row.text(5) });
                             }
                         }
                     }
@@ -765,19 +671,11 @@ pub fn definitions(stream: &str) -> Result<(bool, HashMap<String, Option<Schema>
     let types = types
         .into_iter()
         .map(|(kind, definition)| {
-            let schema = definition
-                .schema
-                .as_deref()
-                .map(Schema::compile)
-                .transpose()
-                .map_err(|why| {
-                    Error::new(
-                        state::INVALID_PARAMETER,
-                        format!("the schema of event type \"{kind}\" cannot be used"),
-                    )
+            let schema = definition.schema.as_deref().map(Schema::compile).transpose().map_err(|why| {
+                Error::new(state::INVALID_PARAMETER, format!("the schema of event type \"{kind}\" cannot be used"))
                     .detail(why.to_string())
                     .hint("Define the type anew with gundb.define_event().")
-                })?;
+            })?;
             Ok((kind, schema))
         })
         .collect::<Result<_>>()?;
@@ -821,11 +719,7 @@ pub fn sites_named(name: &str) -> Result<Vec<SiteId>> {
                 Mode::Read,
                 0,
             )?;
-            Ok(rows
-                .iter()
-                .filter_map(|row| row.uuid(1))
-                .map(|site| SiteId(Uuid::from_bytes(site)))
-                .collect())
+            Ok(rows.iter().filter_map(|row| row.uuid(1)).map(|site| SiteId(Uuid::from_bytes(site))).collect())
         })
     })
 }
@@ -859,11 +753,9 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
             return Err(Error::new(state::INVALID_PARAMETER, "events must be a JSON array of objects").into());
         }
         if let Some(place) = first.and_then(|row| row.int8(2)) {
-            return Err(Error::new(
-                state::INVALID_PARAMETER,
-                format!("event {place} of the batch is not an object"),
-            )
-            .into());
+            return Err(
+                Error::new(state::INVALID_PARAMETER, format!("event {place} of the batch is not an object")).into()
+            );
         }
         let rows = spi.run(
             "SELECT e->>'type', e->'data', e->>'key', e->'meta', (e->>'id')::uuid, (e->>'expected_version')::bigint,
@@ -922,22 +814,14 @@ pub fn create_consumer(name: &str, stream: Option<&str>, types: Option<&[String]
             let rows = spi.run(
                 "INSERT INTO gundb.consumer_state (name, stream, types, position, owner)
                  VALUES ($1, $2, $3, $4, pg_catalog.pg_get_userbyid($5)) ON CONFLICT DO NOTHING",
-                &[
-                    arg::text(name),
-                    arg::text_or_null(stream),
-                    text_array_arg(types),
-                    position,
-                    arg::oid(caller),
-                ],
+                &[arg::text(name), arg::text_or_null(stream), text_array_arg(types), position, arg::oid(caller)],
                 Mode::Write,
                 0,
             )?;
             if rows.is_empty() {
-                return Err(
-                    Error::new(state::DUPLICATE_OBJECT, format!("consumer \"{name}\" already exists"))
-                        .hint("To move it: SELECT gundb.seek_consumer('name', …);")
-                        .into(),
-                );
+                return Err(Error::new(state::DUPLICATE_OBJECT, format!("consumer \"{name}\" already exists"))
+                    .hint("To move it: SELECT gundb.seek_consumer('name', …);")
+                    .into());
             }
             Ok(())
         })
@@ -962,13 +846,11 @@ pub fn lock_consumer(name: &str) -> Result<Consumer> {
                 let rows = spi.run("SELECT name FROM gundb.consumer_state", &[], Mode::Write, 0)?;
                 let names = rows.iter().filter_map(|row| row.text(1)).collect::<Vec<_>>();
                 let error = Error::new(state::UNDEFINED_CONSUMER, format!("consumer \"{name}\" does not exist"));
-                return Err(
-                    match gundb_core::suggest::similar(name, names.iter().map(String::as_str)) {
-                        Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
-                        None => error.hint("Make it with SELECT gundb.create_consumer('name', 'stream');"),
-                    }
-                    .into(),
-                );
+                return Err(match gundb_core::suggest::similar(name, names.iter().map(String::as_str)) {
+                    Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
+                    None => error.hint("Make it with SELECT gundb.create_consumer('name', 'stream');"),
+                }
+                .into());
             };
             if row.bool(4) != Some(true) {
                 return Err(Error::new(state::PRIVILEGE, format!("must be owner of consumer \"{name}\"")).into());
@@ -981,11 +863,7 @@ pub fn lock_consumer(name: &str) -> Result<Consumer> {
                     .map(|element| unsafe { spi::text_of(element) }.to_owned())
                     .collect()
             });
-            Ok(Consumer {
-                stream: row.text(1),
-                types,
-                position: row.clock(3)?.unwrap_or_default(),
-            })
+            Ok(Consumer { stream: row.text(1), types, position: row.clock(3)?.unwrap_or_default() })
         })
     })
 }
@@ -1010,13 +888,7 @@ pub fn move_consumer(name: &str, position: &Clock) -> Result<()> {
 pub fn drop_consumer(name: &str) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
-            spi.run(
-                "DELETE FROM gundb.consumer_state WHERE name = $1",
-                &[arg::text(name)],
-                Mode::Write,
-                0,
-            )
-            .map(drop)
+            spi.run("DELETE FROM gundb.consumer_state WHERE name = $1", &[arg::text(name)], Mode::Write, 0).map(drop)
         })
     })
 }
@@ -1054,10 +926,7 @@ pub fn with_actor(meta: Option<Datum>) -> Result<Datum> {
             Mode::Read,
             1,
         )?;
-        let datum = rows
-            .first()
-            .and_then(|row| row.datum(1))
-            .ok_or_else(|| internal("no meta came back"))?;
+        let datum = rows.first().and_then(|row| row.datum(1)).ok_or_else(|| internal("no meta came back"))?;
         // Copied out of SPI's memory, which goes with the connection.
         // SAFETY: a jsonb is a varlena.
         unsafe { Ok(spi::copy_out(datum)) }

@@ -25,22 +25,10 @@ fn with_scan<T>(table: &StreamTable, f: impl FnOnce(&mut Scan) -> T) -> Result<T
 /// The event that a dot names, if the caller may read its stream.
 fn find(dot: &Dot) -> Result<Head> {
     let streams = catalog::streams()?;
-    let missing = || {
-        Error::new(
-            state::UNDEFINED_OBJECT,
-            format!("this site does not hold the event {dot}"),
-        )
-    };
-    let table = streams
-        .iter()
-        .find(|stream| stream.stream == dot.stream)
-        .ok_or_else(missing)?;
+    let missing = || Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"));
+    let table = streams.iter().find(|stream| stream.stream == dot.stream).ok_or_else(missing)?;
     if !catalog::has_privilege(table.table, "SELECT")? {
-        return Err(Error::new(
-            state::PRIVILEGE,
-            format!("permission denied for stream \"{}\"", table.name),
-        )
-        .into());
+        return Err(Error::new(state::PRIVILEGE, format!("permission denied for stream \"{}\"", table.name)).into());
     }
     let found = with_scan(table, |scan| unsafe { scan.event(&dot.site, dot.lane, dot.seq) })?;
     Ok(found.ok_or_else(missing)?)
@@ -76,18 +64,11 @@ fn dot_of(call: Call, i: usize) -> Result<Dot> {
         let chain = sixteen(column(c"chain")?);
         let streams = catalog::streams()?;
         // A row of gundb.event does not say its stream; the one that holds this very event does.
-        let candidates = streams
-            .iter()
-            .filter(|s| s.table == relation || relation == catalog::extension_event());
+        let candidates = streams.iter().filter(|s| s.table == relation || relation == catalog::extension_event());
         for table in candidates {
             let found = with_scan(table, |scan| scan.event(&site, lane, seq))?;
             if found.is_some_and(|found| found.chain.0 == chain) {
-                return Ok(Dot {
-                    site,
-                    stream: table.stream,
-                    lane,
-                    seq,
-                });
+                return Ok(Dot { site, stream: table.stream, lane, seq });
             }
         }
         Err(Error::new(state::UNDEFINED_OBJECT, "this site does not hold the event").into())
@@ -101,12 +82,7 @@ fn not_an_event() -> Error {
 /// The clock of the epoch that an event refers to.
 fn epoch_clock(dot: &Dot, event: &Head) -> Result<Clock> {
     catalog::epoch_clock(&dot.site, dot.lane.run(), event.epoch)?.ok_or_else(|| {
-        internal(format!(
-            "epoch {} of run {} of site {} is missing",
-            event.epoch,
-            dot.lane.run(),
-            dot.site.0
-        ))
+        internal(format!("epoch {} of run {} of site {} is missing", event.epoch, dot.lane.run(), dot.site.0))
     })
 }
 
@@ -125,12 +101,7 @@ fn context(dot: &Dot) -> Result<Clock> {
             // SAFETY: within `with_scan`.
             let before = with_scan(&table, |scan| unsafe { scan.last_before(&dot.site, lane, event.hlc) })?;
             if let Some(before) = before {
-                clock.advance(&Dot {
-                    site: dot.site,
-                    stream: table.stream,
-                    lane,
-                    seq: before.seq,
-                });
+                clock.advance(&Dot { site: dot.site, stream: table.stream, lane, seq: before.seq });
             }
         }
     }
@@ -147,16 +118,8 @@ fn both(call: Call, f: impl FnOnce(&Seen, &Seen) -> bool) -> Result<Datum> {
     let (a, b) = (dot_of(call, 0)?, dot_of(call, 1)?);
     let (event_a, event_b) = (find(&a)?, find(&b)?);
     let (clock_a, clock_b) = (epoch_clock(&a, &event_a)?, epoch_clock(&b, &event_b)?);
-    let a = Seen {
-        dot: a,
-        hlc: event_a.hlc,
-        epoch_clock: &clock_a,
-    };
-    let b = Seen {
-        dot: b,
-        hlc: event_b.hlc,
-        epoch_clock: &clock_b,
-    };
+    let a = Seen { dot: a, hlc: event_a.hlc, epoch_clock: &clock_a };
+    let b = Seen { dot: b, hlc: event_b.hlc, epoch_clock: &clock_b };
     Ok(ret::bool(f(&a, &b)))
 }
 
@@ -262,19 +225,10 @@ fn one_site(name: &str) -> Result<SiteId> {
     match sites.as_slice() {
         [site] => Ok(*site),
         [] => Err(Error::new(state::UNDEFINED_OBJECT, format!("no site is named \"{name}\"")).into()),
-        several => Err(Error::new(
-            state::AMBIGUOUS_SITE,
-            format!("{} sites are named \"{name}\"", several.len()),
-        )
-        .detail(
-            several
-                .iter()
-                .map(|site| site.0.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-        )
-        .hint("Use the site's uuid instead of its name.")
-        .into()),
+        several => Err(Error::new(state::AMBIGUOUS_SITE, format!("{} sites are named \"{name}\"", several.len()))
+            .detail(several.iter().map(|site| site.0.to_string()).collect::<Vec<_>>().join(", "))
+            .hint("Use the site's uuid instead of its name.")
+            .into()),
     }
 }
 
@@ -283,37 +237,21 @@ pub fn digest(only: Option<&StreamTable>, at: Option<&Clock>) -> Result<[u8; 16]
     let mut found = Vec::new();
     let Some(clock) = at else {
         heads::each(only, As::OfSnapshot, |table, site, lane, head| {
-            found.push((
-                Dot {
-                    site,
-                    stream: table.stream,
-                    lane,
-                    seq: head.seq,
-                },
-                head.chain,
-            ));
+            found.push((Dot { site, stream: table.stream, lane, seq: head.seq }, head.chain));
         })?;
         return Ok(gundb_core::digest(found));
     };
-    let streams: HashMap<StreamId, StreamTable> = catalog::streams()?
-        .into_iter()
-        .map(|stream| (stream.stream, stream))
-        .collect();
-    for dot in clock
-        .iter()
-        .filter(|dot| only.is_none_or(|only| only.stream == dot.stream))
-    {
+    let streams: HashMap<StreamId, StreamTable> =
+        catalog::streams()?.into_iter().map(|stream| (stream.stream, stream)).collect();
+    for dot in clock.iter().filter(|dot| only.is_none_or(|only| only.stream == dot.stream)) {
         let event = match streams.get(&dot.stream) {
             // SAFETY: within `with_scan`.
             Some(table) => with_scan(table, |scan| unsafe { scan.event(&dot.site, dot.lane, dot.seq) })?,
             None => None,
         };
         let event = event.ok_or_else(|| {
-            Error::new(
-                state::MISSING_DEPENDENCY,
-                "the clock covers an event that this site does not hold",
-            )
-            .detail(format!("Missing: {dot}"))
+            Error::new(state::MISSING_DEPENDENCY, "the clock covers an event that this site does not hold")
+                .detail(format!("Missing: {dot}"))
         })?;
         found.push((dot, event.chain));
     }

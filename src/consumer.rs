@@ -27,11 +27,9 @@ fn position(start: Option<&str>, after: Option<Clock>, stream: Option<&str>) -> 
             }
             Ok(clock)
         }
-        Some(other) => Err(
-            Error::new(state::INVALID_PARAMETER, format!("start cannot be \"{other}\""))
-                .hint("It is 'beginning' or 'end'; to start elsewhere, give a clock: after => ….")
-                .into(),
-        ),
+        Some(other) => Err(Error::new(state::INVALID_PARAMETER, format!("start cannot be \"{other}\""))
+            .hint("It is 'beginning' or 'end'; to start elsewhere, give a clock: after => ….")
+            .into()),
     }
 }
 
@@ -97,7 +95,7 @@ sql_function! {
             let mut look = || {
                 read::page(&query, |event| {
                     found += 1;
-                    rows.push(&event.columns());
+                    rows.push_all(event.values, event.nulls);
                     Ok(())
                 })
             };

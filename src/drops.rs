@@ -75,13 +75,10 @@ fn refuse_stream(trigger: Oid) -> Result<()> {
     let Some((label, name)) = catalog::stream_of_trigger(trigger)? else {
         return Ok(());
     };
-    Err(Error::new(
-        state::IMMUTABLE,
-        format!("cannot drop table {label}: it holds the stream \"{name}\""),
-    )
-    .hint(
-        "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \
+    Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
+        .hint(
+            "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \
              SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().",
-    )
-    .into())
+        )
+        .into())
 }

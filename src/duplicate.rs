@@ -15,10 +15,7 @@ use pgrx::pg_sys;
 /// `relation` is the stream's open table.
 pub unsafe fn exists(relation: pg_sys::Relation, stream: &Stream, id: &[u8; 16]) -> bool {
     unsafe {
-        let mut own = pg_sys::SnapshotData {
-            snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF,
-            ..Default::default()
-        };
+        let mut own = pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
         let index = pg_sys::index_open(stream.by_id, pg_sys::AccessShareLock as i32);
         let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
         let mut key = pg_sys::ScanKeyData::default();
@@ -45,10 +42,7 @@ pub unsafe fn exists(relation: pg_sys::Relation, stream: &Stream, id: &[u8; 16])
 /// What a plain INSERT of a known id gets: the error that drivers and ORMs know.
 pub fn already_there(stream: &Stream, id: &[u8; 16]) -> Failure {
     let id = uuid::Uuid::from_bytes(*id);
-    Error::new(
-        state::UNIQUE,
-        format!("stream \"{}\" already holds an event with id {id}", stream.name),
-    )
-    .hint("Use gundb.append(), which gives back the event that is there, or INSERT … ON CONFLICT DO NOTHING.")
-    .into()
+    Error::new(state::UNIQUE, format!("stream \"{}\" already holds an event with id {id}", stream.name))
+        .hint("Use gundb.append(), which gives back the event that is there, or INSERT … ON CONFLICT DO NOTHING.")
+        .into()
 }

@@ -81,12 +81,7 @@ pub mod state {
 
 impl Error {
     pub fn new(sqlstate: &[u8; 5], message: impl Into<String>) -> Error {
-        Error {
-            sqlstate: *sqlstate,
-            message: message.into(),
-            detail: None,
-            hint: None,
-        }
+        Error { sqlstate: *sqlstate, message: message.into(), detail: None, hint: None }
     }
 
     pub fn detail(mut self, detail: impl Into<String>) -> Error {
@@ -101,10 +96,7 @@ impl Error {
 
     /// The SQLSTATE as PostgreSQL packs it: six bits a character.
     pub fn sqlerrcode(&self) -> i32 {
-        self.sqlstate
-            .iter()
-            .rev()
-            .fold(0, |code, &c| (code << 6) + i32::from(c.wrapping_sub(b'0') & 0x3f))
+        self.sqlstate.iter().rev().fold(0, |code, &c| (code << 6) + i32::from(c.wrapping_sub(b'0') & 0x3f))
     }
 }
 

@@ -70,21 +70,10 @@ impl<'a> Entries<'a> {
     fn next(&mut self) -> Result<(u32, &'a [u8]), JsonbError> {
         let entry = word(self.bytes, 4 + 4 * self.index)?;
         let value = (entry & COUNT) as usize;
-        let end = if entry & ENTRY_HAS_OFFSET != 0 {
-            value
-        } else {
-            self.start + value
-        };
+        let end = if entry & ENTRY_HAS_OFFSET != 0 { value } else { self.start + value };
         let kind = entry & ENTRY_TYPE;
-        let start = if matches!(kind, IS_NUMERIC | IS_CONTAINER) {
-            self.start.next_multiple_of(4)
-        } else {
-            self.start
-        };
-        let slice = self
-            .bytes
-            .get(self.data + start..self.data + end)
-            .ok_or(JsonbError::Malformed)?;
+        let start = if matches!(kind, IS_NUMERIC | IS_CONTAINER) { self.start.next_multiple_of(4) } else { self.start };
+        let slice = self.bytes.get(self.data + start..self.data + end).ok_or(JsonbError::Malformed)?;
         self.index += 1;
         self.start = end;
         Ok((kind, slice))
@@ -99,18 +88,8 @@ fn container(bytes: &[u8], printer: &mut Printer, depth: usize) -> Result<(), Js
     let count = (header & COUNT) as usize;
     if header & OBJECT != 0 {
         let data = 4 + 8 * count;
-        let mut keys = Entries {
-            bytes,
-            data,
-            index: 0,
-            start: 0,
-        };
-        let mut values = Entries {
-            bytes,
-            data,
-            index: 0,
-            start: 0,
-        };
+        let mut keys = Entries { bytes, data, index: 0, start: 0 };
+        let mut values = Entries { bytes, data, index: 0, start: 0 };
         for _ in 0..count {
             values.next()?;
         }
@@ -126,12 +105,7 @@ fn container(bytes: &[u8], printer: &mut Printer, depth: usize) -> Result<(), Js
         }
         printer.end_object()?;
     } else {
-        let mut elements = Entries {
-            bytes,
-            data: 4 + 4 * count,
-            index: 0,
-            start: 0,
-        };
+        let mut elements = Entries { bytes, data: 4 + 4 * count, index: 0, start: 0 };
         if header & SCALAR != 0 {
             let (kind, value) = elements.next()?;
             return scalar(kind, value, printer, depth);
@@ -171,11 +145,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, JsonbError> {
 fn numeric(bytes: &[u8], out: &mut String) -> Result<(), JsonbError> {
     let first = *bytes.first().ok_or(JsonbError::Malformed)?;
     // A short varlena header has its low bit set (little-endian) or its high bit (big-endian).
-    let short = if cfg!(target_endian = "little") {
-        first & 1 == 1
-    } else {
-        first & 0x80 != 0
-    };
+    let short = if cfg!(target_endian = "little") { first & 1 == 1 } else { first & 0x80 != 0 };
     let body = bytes.get(if short { 1 } else { 4 }..).ok_or(JsonbError::Malformed)?;
     let half = |i: usize| -> Result<u16, JsonbError> {
         let raw = body.get(2 * i..2 * i + 2).ok_or(JsonbError::Malformed)?;
@@ -188,21 +158,11 @@ fn numeric(bytes: &[u8], out: &mut String) -> Result<(), JsonbError> {
             (header & 0x2000 != 0, usize::from((header & 0x1F80) >> 7), weight, 1)
         }
         0xC000 => return Err(JsonbError::Malformed),
-        sign => (
-            sign == 0x4000,
-            usize::from(header & 0x3FFF),
-            i32::from(half(1)? as i16),
-            2,
-        ),
+        sign => (sign == 0x4000, usize::from(header & 0x3FFF), i32::from(half(1)? as i16), 2),
     };
     let count = (body.len() / 2).saturating_sub(digits_at) as i32;
-    let digit = |i: i32| -> Result<u16, JsonbError> {
-        if i < 0 || i >= count {
-            Ok(0)
-        } else {
-            half(digits_at + i as usize)
-        }
-    };
+    let digit =
+        |i: i32| -> Result<u16, JsonbError> { if i < 0 || i >= count { Ok(0) } else { half(digits_at + i as usize) } };
     if negative {
         out.push('-');
     }

@@ -62,11 +62,7 @@ pub fn lock_key(stream: Oid, key: &str) -> Result<()> {
         ) -> pg_sys::LockAcquireResult::Type;
     }
     // SAFETY: hashes the given bytes; a valid tag. Waiting may end in a deadlock or a cancel, which `try_pg` returns.
-    let tag = tag(
-        stream.to_u32(),
-        unsafe { hash_bytes(key.as_ptr(), key.len() as i32) },
-        KEY_TAG,
-    );
+    let tag = tag(stream.to_u32(), unsafe { hash_bytes(key.as_ptr(), key.len() as i32) }, KEY_TAG);
     try_pg(|| unsafe { LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false) }).map(drop)
 }
 
@@ -87,16 +83,8 @@ pub unsafe fn hold(
     let lane = take(stream, database, run)?;
     let head = unsafe { Scan::begin(relation, stream.primary_key, As::OfNow).head(site, lane) };
     let held = match head {
-        Some(head) => Held {
-            lane,
-            seq: head.seq,
-            chain: head.chain,
-        },
-        None => Held {
-            lane,
-            seq: 0,
-            chain: Chain::genesis(*site, stream.id, lane),
-        },
+        Some(head) => Held { lane, seq: head.seq, chain: head.chain },
+        None => Held { lane, seq: 0, chain: Chain::genesis(*site, stream.id, lane) },
     };
     transaction::with(|t| t.hold(stream.table, held));
     Ok(held)
@@ -104,24 +92,16 @@ pub unsafe fn hold(
 
 fn take(stream: &Stream, database: &Database, run: Run) -> Result<Lane> {
     let floor = database.lane_floor();
-    let preferred = PREFERRED
-        .with_borrow(|p| p.get(&stream.table).copied())
-        .filter(|&number| number >= floor);
-    for number in preferred
-        .into_iter()
-        .chain((floor..LANES_MAX).filter(|&number| Some(number) != preferred))
-    {
+    let preferred = PREFERRED.with_borrow(|p| p.get(&stream.table).copied()).filter(|&number| number >= floor);
+    for number in preferred.into_iter().chain((floor..LANES_MAX).filter(|&number| Some(number) != preferred)) {
         if try_lock(stream.table, number) {
             database.took_lane(number);
             PREFERRED.with_borrow_mut(|p| p.insert(stream.table, number));
             return Ok(Lane::new(run, number as u16));
         }
     }
-    Err(Error::new(
-        state::CONFIGURATION_LIMIT,
-        format!("no lane is left in stream \"{}\" for this run", stream.name),
-    )
-    .detail("A run numbers its lanes with 16 bits; streams dropped since the server started use them up.")
-    .hint("Restart the server: that begins a new run.")
-    .into())
+    Err(Error::new(state::CONFIGURATION_LIMIT, format!("no lane is left in stream \"{}\" for this run", stream.name))
+        .detail("A run numbers its lanes with 16 bits; streams dropped since the server started use them up.")
+        .hint("Restart the server: that begins a new run.")
+        .into())
 }

@@ -133,11 +133,7 @@ fn attend(charges: &mut Charges) -> Result<Option<Duration>> {
                 continue;
             }
             charge.handle = core::ptr::null_mut();
-            charge.pause = if now.duration_since(charge.started) >= HEALTHY {
-                PAUSE_MIN
-            } else {
-                charge.pause
-            };
+            charge.pause = if now.duration_since(charge.started) >= HEALTHY { PAUSE_MIN } else { charge.pause };
             charge.next = now + charge.pause;
             charge.pause = (charge.pause * 2).min(PAUSE_MAX);
         }
@@ -154,10 +150,7 @@ fn attend(charges: &mut Charges) -> Result<Option<Duration>> {
 }
 
 fn start(charges: &mut Charges, database: Oid) -> Result<()> {
-    let mut worker = description(
-        &format!("gundb worker: database {}", database.to_u32()),
-        "gundb_worker_main",
-    );
+    let mut worker = description(&format!("gundb worker: database {}", database.to_u32()), "gundb_worker_main");
     worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART;
     worker.bgw_main_arg = Datum::from(database);
     // SAFETY: this process's id.
@@ -202,10 +195,7 @@ fn databases() -> Result<Vec<Oid>> {
                 break;
             }
             let header = (*tuple).t_data;
-            let form = header
-                .cast::<u8>()
-                .add((*header).t_hoff as usize)
-                .cast::<pg_sys::FormData_pg_database>();
+            let form = header.cast::<u8>().add((*header).t_hoff as usize).cast::<pg_sys::FormData_pg_database>();
             if (*form).datallowconn {
                 found.push((*form).oid);
             }

@@ -9,11 +9,7 @@ pub fn not_preloaded() -> Error {
     // SAFETY: GetConfigOption returns a string that lives at least until the next setting changes.
     let current = unsafe {
         let value = pg_sys::GetConfigOption(c"shared_preload_libraries".as_ptr(), true, false);
-        if value.is_null() {
-            String::new()
-        } else {
-            CStr::from_ptr(value).to_string_lossy().into_owned()
-        }
+        if value.is_null() { String::new() } else { CStr::from_ptr(value).to_string_lossy().into_owned() }
     };
     Error::new(state::NOT_PRELOADED, "gundb must be loaded when the server starts")
         .detail("It keeps its clock and its lanes in shared memory and runs a background worker.")

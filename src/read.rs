@@ -6,10 +6,10 @@
 use crate::call::ret;
 use crate::catalog::{self, StreamTable};
 use crate::error::{Error, Result, internal, state};
-use crate::scan::As;
+use crate::scan::{As, stored_hlc};
 use crate::spi::{self, Mode, Row, Spi, arg};
 use crate::{admin, heads, sql_function, stream};
-use gundb_core::page::{LaneIndex, LaneKey, Merge, Row as Coordinates, Step};
+use gundb_core::page::{LaneKey, Merge, Row as Coordinates, Step};
 use gundb_core::{Clock, Dot, Hlc};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::VecDeque;
@@ -26,36 +26,46 @@ pub struct Query {
     pub key: Option<String>,
 }
 
-/// One event, as it is returned.
+/// One event: the columns that `read` and `consume` return, in order. Valid until the next one.
 pub struct Found<'a> {
-    pub stream: &'a str,
-    pub dot: Dot,
-    pub row: Row,
-    /// The clock after the event's whole transaction.
-    pub next: Datum,
+    pub values: &'a [Datum; COLUMNS],
+    pub nulls: &'a [bool; COLUMNS],
 }
 
-/// Columns of the statement in [`fetch`].
+/// What `read` returns: stream, dot, hlc, xact, id, type, key, data, meta, next.
+pub const COLUMNS: usize = 10;
+
+/// Columns of the statement in [`fetch`], counted from 0.
 mod at {
-    pub const SEQ: usize = 1;
-    pub const HLC: usize = 2;
-    pub const XACT: usize = 3;
-    pub const COUNTS: usize = 4;
-    pub const WIDE: usize = 5;
-    pub const ID: usize = 6;
-    pub const TYPE: usize = 7;
-    pub const KEY: usize = 8;
-    pub const DATA: usize = 9;
-    pub const META: usize = 10;
+    pub const SEQ: usize = 0;
+    pub const HLC: usize = 1;
+    pub const XACT: usize = 2;
+    pub const COUNTS: usize = 3;
+    pub const WIDE: usize = 4;
+    pub const ID: usize = 5;
+    pub const TYPE: usize = 6;
+    pub const KEY: usize = 7;
+    pub const DATA: usize = 8;
+    pub const META: usize = 9;
+    pub const COUNT: usize = 10;
 }
 
-/// A lane being read: its rows fetched and not yet given.
+/// A row that was fetched and not yet given.
+struct Waiting {
+    seq: u64,
+    counts: bool,
+    values: [Datum; at::COUNT],
+    nulls: [bool; at::COUNT],
+    row: Row,
+}
+
+/// A lane being read.
 struct Cursor {
     table: usize,
     key: LaneKey,
     fetched: u64,
     head: u64,
-    rows: VecDeque<(u64, bool, Row)>,
+    rows: VecDeque<Waiting>,
     /// The row given last: when one of another statement follows, its memory is free.
     given: Option<Row>,
 }
@@ -66,17 +76,11 @@ pub fn streams(name: Option<&str>) -> Result<Vec<StreamTable>> {
         Some(name) => {
             let table = admin::table_of(name)?;
             if !catalog::has_privilege(table, "SELECT")? {
-                return Err(
-                    Error::new(state::PRIVILEGE, format!("permission denied for stream \"{name}\""))
-                        .hint(format!("It takes SELECT on table {}.", stream::label(table)?))
-                        .into(),
-                );
+                return Err(Error::new(state::PRIVILEGE, format!("permission denied for stream \"{name}\""))
+                    .hint(format!("It takes SELECT on table {}.", stream::label(table)?))
+                    .into());
             }
-            Ok(vec![StreamTable {
-                name: name.to_owned(),
-                stream: gundb_core::StreamId::of_name(name),
-                table,
-            }])
+            Ok(vec![StreamTable { name: name.to_owned(), stream: gundb_core::StreamId::of_name(name), table }])
         }
         None => {
             let mut readable = Vec::new();
@@ -96,17 +100,14 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
     let mut cursors = cursors(query)?;
     let mut merge = Merge::new(cursors.iter().map(|cursor| cursor.key), query.rows_max);
     let mut clock = query.after.clone();
+    let names = query.streams.iter().map(|stream| ret::text(&stream.name)).collect::<Vec<_>>();
     spi::connect(|spi| {
         loop {
             match merge.step() {
                 Step::NeedRows(index) => {
-                    let cursor = cursors
-                        .get_mut(index.0)
-                        .ok_or_else(|| internal("the merge names an unknown lane"))?;
+                    let cursor = cursors.get_mut(index.0).ok_or_else(|| internal("the merge names an unknown lane"))?;
                     let (rows, at_end) = fetch(spi, query, cursor)?;
-                    merge
-                        .supply(index, rows, at_end)
-                        .map_err(|error| internal(error.to_string()))?;
+                    merge.supply(index, rows, at_end).map_err(|error| internal(error.to_string()))?;
                 }
                 Step::NeedSpan(transaction) => {
                     let greatest = catalog::span(spi, &transaction.site, transaction.xact)?;
@@ -115,21 +116,14 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
                 Step::Transaction(placed) => {
                     for segment in &placed.segments {
                         let key = cursors[segment.lane.0].key;
-                        clock.advance(&Dot {
-                            site: key.site,
-                            stream: key.stream,
-                            lane: key.lane,
-                            seq: segment.to_seq,
-                        });
+                        clock.advance(&Dot { site: key.site, stream: key.stream, lane: key.lane, seq: segment.to_seq });
                     }
-                    let next = if placed.counted_rows > 0 {
-                        ret::clock(&clock)
-                    } else {
-                        Datum::null()
-                    };
+                    let next = ret::clock(&clock);
                     for segment in placed.segments {
-                        give(&mut cursors, query, segment.lane, segment.rows, next, &mut emit)?;
+                        let cursor = &mut cursors[segment.lane.0];
+                        give(cursor, names[cursor.table], segment.rows, next, &mut emit)?;
                     }
+                    spi::free(next);
                 }
                 Step::Full | Step::End => return Ok(()),
             }
@@ -145,19 +139,8 @@ fn cursors(query: &Query) -> Result<Vec<Cursor>> {
         heads::each(Some(stream), As::OfSnapshot, |stream, site, lane, head| {
             let fetched = query.after.get(site, stream.stream, lane);
             if head.seq > fetched {
-                let key = LaneKey {
-                    site,
-                    stream: stream.stream,
-                    lane,
-                };
-                cursors.push(Cursor {
-                    table,
-                    key,
-                    fetched,
-                    head: head.seq,
-                    rows: VecDeque::new(),
-                    given: None,
-                });
+                let key = LaneKey { site, stream: stream.stream, lane };
+                cursors.push(Cursor { table, key, fetched, head: head.seq, rows: VecDeque::new(), given: None });
             }
         })?;
     }
@@ -191,18 +174,20 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
     let rows = spi.run(&statement, &args, Mode::Read, 0)?;
     let mut coordinates = Vec::with_capacity(rows.len());
     for row in rows.iter() {
-        let (Some(seq), Some(hlc), Some(xact)) = (row.int8(at::SEQ), row.hlc(at::HLC), row.hlc(at::XACT)) else {
+        let (values, nulls) = row.all::<{ at::COUNT }>();
+        if nulls[..=at::ID].contains(&true) {
             return Err(internal("an event has a NULL coordinate"));
-        };
-        let (seq, counts) = (seq as u64, row.bool(at::COUNTS).unwrap_or(false));
+        }
+        let seq = values[at::SEQ].value() as u64;
+        let counts = values[at::COUNTS].value() != 0;
         coordinates.push(Coordinates {
             seq,
-            hlc,
-            xact,
-            wide: row.bool(at::WIDE).unwrap_or(false),
+            hlc: stored_hlc(values[at::HLC].value() as i64),
+            xact: stored_hlc(values[at::XACT].value() as i64),
+            wide: values[at::WIDE].value() != 0,
             counts,
         });
-        cursor.rows.push_back((seq, counts, row));
+        cursor.rows.push_back(Waiting { seq, counts, values, nulls, row });
         cursor.fetched = seq;
     }
     // Row security may hide the lane's last rows, so a short chunk is an end too.
@@ -210,54 +195,52 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
     Ok((coordinates, at_end))
 }
 
+/// Gives the next rows of a lane, which are those of one transaction. `next` is the clock after it.
 fn give(
-    cursors: &mut [Cursor],
-    query: &Query,
-    lane: LaneIndex,
+    cursor: &mut Cursor,
+    stream: Datum,
     rows: usize,
     next: Datum,
     emit: &mut impl FnMut(&Found) -> Result<()>,
 ) -> Result<()> {
-    let cursor = &mut cursors[lane.0];
     let key = cursor.key;
-    for (seq, counts, row) in cursor.rows.drain(..rows) {
-        if let Some(given) = cursor.given.replace(row).filter(|given| !given.stands_with(&row)) {
+    for waiting in cursor.rows.drain(..rows) {
+        if let Some(given) = cursor.given.replace(waiting.row).filter(|given| !given.stands_with(&waiting.row)) {
             spi::free_rows_of(given);
         }
-        if counts {
-            let dot = Dot {
-                site: key.site,
-                stream: key.stream,
-                lane: key.lane,
-                seq,
-            };
-            emit(&Found {
-                stream: &query.streams[cursor.table].name,
-                dot,
-                row,
-                next,
-            })?;
+        if !waiting.counts {
+            continue;
         }
+        let dot = Dot { site: key.site, stream: key.stream, lane: key.lane, seq: waiting.seq }.to_bytes();
+        let (from, null) = (&waiting.values, &waiting.nulls);
+        emit(&Found {
+            values: &[
+                stream,
+                Datum::from(dot.as_ptr()),
+                from[at::HLC],
+                from[at::XACT],
+                from[at::ID],
+                from[at::TYPE],
+                from[at::KEY],
+                from[at::DATA],
+                from[at::META],
+                next,
+            ],
+            nulls: &[
+                false,
+                false,
+                false,
+                false,
+                false,
+                null[at::TYPE],
+                null[at::KEY],
+                null[at::DATA],
+                null[at::META],
+                false,
+            ],
+        })?;
     }
     Ok(())
-}
-
-impl Found<'_> {
-    /// The columns that `read` and `consume` return.
-    pub fn columns(&self) -> [Option<Datum>; 10] {
-        [
-            Some(ret::text(self.stream)),
-            Some(ret::dot(&self.dot)),
-            self.row.datum(at::HLC),
-            self.row.datum(at::XACT),
-            self.row.datum(at::ID),
-            self.row.datum(at::TYPE),
-            self.row.datum(at::KEY),
-            self.row.datum(at::DATA),
-            self.row.datum(at::META),
-            Some(self.next),
-        ]
-    }
 }
 
 /// A count of rows as an argument.
@@ -281,7 +264,7 @@ sql_function! {
         };
         let rows = call.rows();
         page(&query, |found| {
-            rows.push(&found.columns());
+            rows.push_all(found.values, found.nulls);
             Ok(())
         })?;
         Ok(rows.done())
@@ -333,20 +316,14 @@ sql_function! {
 /// One stream, whoever may read it: for figures only.
 fn one(name: &str) -> Result<StreamTable> {
     let table = admin::table_of(name)?;
-    Ok(StreamTable {
-        name: name.to_owned(),
-        stream: gundb_core::StreamId::of_name(name),
-        table,
-    })
+    Ok(StreamTable { name: name.to_owned(), stream: gundb_core::StreamId::of_name(name), table })
 }
 
 /// Events stamped at `since` or later: each lane by halving.
 fn rows_since(table: &StreamTable, since: Hlc) -> Result<u64> {
     let mut rows = 0;
     let mut lanes = Vec::new();
-    heads::each(Some(table), As::OfSnapshot, |_, site, lane, head| {
-        lanes.push((site, lane, head))
-    })?;
+    heads::each(Some(table), As::OfSnapshot, |_, site, lane, head| lanes.push((site, lane, head)))?;
     for (site, lane, head) in lanes {
         // SAFETY: the relation is open for as long as the scan.
         unsafe {

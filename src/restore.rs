@@ -18,10 +18,7 @@ pub fn check(nulls: &[bool]) -> Result<()> {
         None => Ok(()),
         Some(column) => Err(Error::new(
             state::NOT_NULL,
-            format!(
-                "a restored event must bring every coordinate; \"{}\" is null",
-                column::NAMES[column]
-            ),
+            format!("a restored event must bring every coordinate; \"{}\" is null", column::NAMES[column]),
         )
         .hint("Load the rows as they were dumped.")
         .into()),

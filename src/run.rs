@@ -28,12 +28,9 @@ pub fn database() -> Result<&'static Database> {
         return Err(crate::loading::not_preloaded().into());
     }
     shared::database().ok_or_else(|| {
-        Error::new(
-            state::CONFIGURATION_LIMIT,
-            "more databases use gundb than gundb.max_databases allows",
-        )
-        .hint("Raise gundb.max_databases in postgresql.conf and restart the server.")
-        .into()
+        Error::new(state::CONFIGURATION_LIMIT, "more databases use gundb than gundb.max_databases allows")
+            .hint("Raise gundb.max_databases in postgresql.conf and restart the server.")
+            .into()
     })
 }
 
@@ -121,11 +118,8 @@ pub fn move_mark(database: &Database, reached: Hlc) -> Result<()> {
 }
 
 fn end_of_time() -> Error {
-    Error::new(
-        state::OUT_OF_RANGE,
-        "the hybrid logical clock has reached the end of year 9999",
-    )
-    .hint("Check the server's clock.")
+    Error::new(state::OUT_OF_RANGE, "the hybrid logical clock has reached the end of year 9999")
+        .hint("Check the server's clock.")
 }
 
 /// This site: known from its last run, so also on a standby. Opens a run, and so writes, where there never was one.
@@ -136,8 +130,5 @@ pub fn site() -> Result<SiteId> {
     if let Some((site, _)) = catalog::last_run()? {
         return Ok(site);
     }
-    open()?
-        .0
-        .site()
-        .ok_or_else(|| internal("a run was opened without a site"))
+    open()?.0.site().ok_or_else(|| internal("a run was opened without a site"))
 }

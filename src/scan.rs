@@ -37,9 +37,8 @@ pub mod column {
     pub const DATA: usize = 11;
     pub const META: usize = 12;
     pub const COUNT: usize = 13;
-    pub const NAMES: [&str; COUNT] = [
-        "site", "lane", "seq", "hlc", "xact", "epoch", "id", "chain", "salt", "type", "key", "data", "meta",
-    ];
+    pub const NAMES: [&str; COUNT] =
+        ["site", "lane", "seq", "hlc", "xact", "epoch", "id", "chain", "salt", "type", "key", "data", "meta"];
 }
 
 /// Lanes and stamps are stored as signed 64-bit numbers whose order is that of the unsigned ones.
@@ -95,13 +94,7 @@ impl Scan {
             };
             let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
             let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
-            Scan {
-                relation,
-                index,
-                slot,
-                snapshot,
-                _own: own,
-            }
+            Scan { relation, index, slot, snapshot, _own: own }
         }
     }
 
@@ -117,14 +110,8 @@ impl Scan {
             #[cfg(not(feature = "pg18"))]
             let scan = pg_sys::index_beginscan(self.relation, self.index, self.snapshot, count, 0);
             #[cfg(feature = "pg18")]
-            let scan = pg_sys::index_beginscan(
-                self.relation,
-                self.index,
-                self.snapshot,
-                core::ptr::null_mut(),
-                count,
-                0,
-            );
+            let scan =
+                pg_sys::index_beginscan(self.relation, self.index, self.snapshot, core::ptr::null_mut(), count, 0);
             pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, core::ptr::null_mut(), 0);
             let found = pg_sys::index_getnext_slot(scan, direction, self.slot);
             pg_sys::index_endscan(scan);
@@ -138,12 +125,8 @@ impl Scan {
     /// The relation given to `begin` is still open.
     pub unsafe fn head(&mut self, site: &SiteId, lane: Lane) -> Option<Head> {
         let site = *site.0.as_bytes();
-        let mut keys = unsafe {
-            [
-                equals_site(&site),
-                compares(column::LANE, Strategy::Equal, to_stored(lane.to_bits())),
-            ]
-        };
+        let mut keys =
+            unsafe { [equals_site(&site), compares(column::LANE, Strategy::Equal, to_stored(lane.to_bits()))] };
         unsafe { self.first(&mut keys, false).then(|| self.row()) }
     }
 
@@ -160,10 +143,8 @@ impl Scan {
                     found(site, lane, head);
                 }
                 let bytes = *site.0.as_bytes();
-                let mut next_lane = [
-                    equals_site(&bytes),
-                    compares(column::LANE, Strategy::Greater, to_stored(lane.to_bits())),
-                ];
+                let mut next_lane =
+                    [equals_site(&bytes), compares(column::LANE, Strategy::Greater, to_stored(lane.to_bits()))];
                 more = self.first(&mut next_lane, true) || {
                     let mut next_site = [after_site(&bytes)];
                     self.first(&mut next_site, true)
@@ -283,13 +264,7 @@ impl Strategy {
 unsafe fn key(attribute: usize, strategy: Strategy, function: u32, value: pg_sys::Datum) -> pg_sys::ScanKeyData {
     let mut key = pg_sys::ScanKeyData::default();
     unsafe {
-        pg_sys::ScanKeyInit(
-            &mut key,
-            (attribute + 1) as i16,
-            strategy.number(),
-            pg_sys::Oid::from(function),
-            value,
-        );
+        pg_sys::ScanKeyInit(&mut key, (attribute + 1) as i16, strategy.number(), pg_sys::Oid::from(function), value);
     }
     key
 }

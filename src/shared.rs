@@ -204,19 +204,13 @@ unsafe extern "C-unwind" fn startup() {
         let launcher = start.cast::<Launcher>();
         let databases = start.add(size_of::<Launcher>()).cast::<Database>();
         if !found {
-            launcher.write(Launcher {
-                latch: AtomicPtr::default(),
-            });
+            launcher.write(Launcher { latch: AtomicPtr::default() });
             for i in 0..count {
                 let slot = databases.add(i);
                 slot.write(Database {
                     oid: AtomicU32::new(0),
                     running: PgSpinLock::new(Running::default()),
-                    news: PgSpinLock::new(News {
-                        streams: [0; NEWS_MAX],
-                        len: 0,
-                        all: false,
-                    }),
+                    news: PgSpinLock::new(News { streams: [0; NEWS_MAX], len: 0, all: false }),
                     worker_latch: AtomicPtr::default(),
                     worker_pid: AtomicU32::new(0),
                     worker_called: AtomicBool::new(false),
@@ -230,12 +224,7 @@ unsafe extern "C-unwind" fn startup() {
             }
         }
         let lock = &raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock;
-        *MEMORY.0.get() = Some(Memory {
-            databases,
-            count,
-            lock,
-            launcher,
-        });
+        *MEMORY.0.get() = Some(Memory { databases, count, lock, launcher });
     }
 }
 
@@ -283,10 +272,7 @@ pub fn database() -> Option<&'static Database> {
 pub fn wanted() -> Vec<pg_sys::Oid> {
     let Some(memory) = memory() else { return Vec::new() };
     let wanted = slots(memory).iter().filter(|slot| slot.wanted.load(Ordering::Acquire));
-    wanted
-        .map(|slot| pg_sys::Oid::from(slot.oid.load(Ordering::Relaxed)))
-        .filter(|oid| oid.to_u32() != 0)
-        .collect()
+    wanted.map(|slot| pg_sys::Oid::from(slot.oid.load(Ordering::Relaxed))).filter(|oid| oid.to_u32() != 0).collect()
 }
 
 pub fn is_wanted(oid: pg_sys::Oid) -> bool {
@@ -339,9 +325,7 @@ pub fn let_go(oid: pg_sys::Oid) {
 
 /// The slot of a database, if it has one.
 pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
-    slots(memory()?)
-        .iter()
-        .find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
+    slots(memory()?).iter().find(|slot| slot.oid.load(Ordering::Relaxed) == oid.to_u32())
 }
 
 /// Forgets a database that was dropped, so that another may use its slot, and its oid.
@@ -364,11 +348,7 @@ impl Database {
     pub fn open_run(&self, candidate: Running, mark: Hlc) {
         let mut running = self.running.lock();
         if running.run == 0 || running.extension != candidate.extension {
-            *running = Running {
-                hlc: mark,
-                mark,
-                ..candidate
-            };
+            *running = Running { hlc: mark, mark, ..candidate };
         }
     }
 
@@ -390,10 +370,7 @@ impl Database {
             return Err(NoStamp::MarkReached(next));
         }
         running.hlc = next;
-        Ok(Stamp {
-            hlc: next,
-            epoch: running.epoch,
-        })
+        Ok(Stamp { hlc: next, epoch: running.epoch })
     }
 
     /// Every stamp from now on is greater than this one.

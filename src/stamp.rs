@@ -74,12 +74,9 @@ crate::sql_function! {
 }
 
 fn refuse_parent() -> Result<Datum> {
-    Err(Error::new(
-        state::WRONG_OBJECT,
-        "cannot insert into \"gundb.event\": it is the parent of all streams",
-    )
-    .hint("Insert into a stream's own table, or use gundb.append('stream', 'Type', '{…}').")
-    .into())
+    Err(Error::new(state::WRONG_OBJECT, "cannot insert into \"gundb.event\": it is the parent of all streams")
+        .hint("Insert into a stream's own table, or use gundb.append('stream', 'Type', '{…}').")
+        .into())
 }
 
 unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
@@ -90,12 +87,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         let natts = (*descriptor).natts as usize;
         let mut values = vec![Datum::null(); natts];
         let mut nulls = vec![true; natts];
-        pg_sys::heap_deform_tuple(
-            trigger.tg_trigtuple,
-            descriptor,
-            values.as_mut_ptr(),
-            nulls.as_mut_ptr(),
-        );
+        pg_sys::heap_deform_tuple(trigger.tg_trigtuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
 
         if restore::is_open() && !nulls[column::CHAIN] {
             restore::check(&nulls)?;
@@ -135,11 +127,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         // Both texts count against one limit.
         let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
         let data_text = canonical(bytes_of(data), limit)?;
-        let meta = if nulls[column::META] {
-            None
-        } else {
-            Some(bytes_of(values[column::META]))
-        };
+        let meta = if nulls[column::META] { None } else { Some(bytes_of(values[column::META])) };
         let meta = actor(meta, &mut values[column::META])?;
         let meta_text = match meta {
             Some(bytes) if jsonb::is_empty_object(bytes) => "{}".to_owned(),
@@ -168,37 +156,16 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         };
         let salt = random::bytes::<16>()?;
         let content = content_hash(&salt, key, &data_text, &meta_text);
-        let header = Header {
-            xact,
-            hlc: stamp.hlc,
-            id: uuid::Uuid::from_bytes(id),
-            kind,
-            epoch: stamp.epoch,
-        };
+        let header = Header { xact, hlc: stamp.hlc, id: uuid::Uuid::from_bytes(id), kind, epoch: stamp.epoch };
         let chain = held.chain.next(&header, &content);
         let seq = held.seq + 1;
         transaction::with(|t| {
             t.wrote(stream.table, held.lane, held.seq);
-            t.was_stamped(
-                stream.table,
-                Stamped {
-                    lane: held.lane,
-                    seq,
-                    hlc: stamp.hlc,
-                    id,
-                },
-            );
+            t.was_stamped(stream.table, Stamped { lane: held.lane, seq, hlc: stamp.hlc, id });
             if skips {
                 t.let_go(stream.table);
             } else {
-                t.hold(
-                    stream.table,
-                    Held {
-                        lane: held.lane,
-                        seq,
-                        chain,
-                    },
-                );
+                t.hold(stream.table, Held { lane: held.lane, seq, chain });
             }
         });
 
@@ -239,10 +206,7 @@ fn refuse_coordinates(nulls: &[bool]) -> Result<()> {
         None => Ok(()),
         Some(&column) => Err(Error::new(
             state::COORDINATE_SUPPLIED,
-            format!(
-                "column \"{}\" of a stream is given by gundb and cannot be supplied",
-                column::NAMES[column]
-            ),
+            format!("column \"{}\" of a stream is given by gundb and cannot be supplied", column::NAMES[column]),
         )
         .hint("Leave it out, or give NULL. To load a dump with its coordinates, see gundb.begin_restore().")
         .into()),
@@ -254,16 +218,9 @@ fn required(values: &[Datum], nulls: &[bool], column: usize, stream: &Stream) ->
         let name = column::NAMES[column];
         return Err(Error::new(
             state::NOT_NULL,
-            format!(
-                "null value in column \"{name}\" of stream \"{}\" violates not-null constraint",
-                stream.name
-            ),
+            format!("null value in column \"{name}\" of stream \"{}\" violates not-null constraint", stream.name),
         )
-        .hint(if column == column::DATA {
-            "Write '{}' for an event without data."
-        } else {
-            "Give the event a type."
-        })
+        .hint(if column == column::DATA { "Write '{}' for an event without data." } else { "Give the event a type." })
         .into());
     }
     Ok(values[column])
@@ -276,10 +233,7 @@ pub fn canonical(bytes: &[u8], limit: usize) -> Result<String> {
         Ok(()) => Ok(printer.finish()),
         Err(JsonbError::TooLarge) => Err(Error::new(
             state::EVENT_TOO_LARGE,
-            format!(
-                "the event is larger than gundb.max_event_size ({} kB)",
-                settings::max_event_bytes() / 1024
-            ),
+            format!("the event is larger than gundb.max_event_size ({} kB)", settings::max_event_bytes() / 1024),
         )
         .detail("The size is that of key, data and meta as printed text; numbers with large exponents print long.")
         .hint("Store large content elsewhere and append a reference to it, or raise gundb.max_event_size.")
@@ -324,23 +278,13 @@ fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
     };
     let Some(schema) = definition else { return Ok(()) };
     let value = serde_json::from_str(data).map_err(|error| {
-        Error::new(
-            state::SCHEMA_VIOLATION,
-            format!("event data of type \"{kind}\" cannot be checked: {error}"),
-        )
+        Error::new(state::SCHEMA_VIOLATION, format!("event data of type \"{kind}\" cannot be checked: {error}"))
     })?;
     schema.validate(&value).map_err(|violation| {
-        let place = if violation.path.is_empty() {
-            "the whole".to_owned()
-        } else {
-            violation.path
-        };
+        let place = if violation.path.is_empty() { "the whole".to_owned() } else { violation.path };
         Error::new(
             state::SCHEMA_VIOLATION,
-            format!(
-                "event data does not fit the schema of type \"{kind}\" in stream \"{}\"",
-                stream.name
-            ),
+            format!("event data does not fit the schema of type \"{kind}\" in stream \"{}\"", stream.name),
         )
         .detail(format!("At {place}: {}", violation.message))
         .hint("Correct the data, or define a new version of the type with gundb.define_event().")

@@ -129,15 +129,10 @@ unsafe fn triggers<'a>(relation: pg_sys::Relation) -> &'a [pg_sys::Trigger] {
 unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
     unsafe {
         let table = (*relation).rd_id;
-        let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr())
-            .to_string_lossy()
-            .into_owned();
+        let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned();
         let name = name_of(relation).ok_or_else(|| {
-            Error::new(
-                state::WRONG_OBJECT,
-                format!("table \"{label}\" is not a stream of gundb"),
-            )
-            .hint("Declare one with SELECT gundb.create_stream('name');")
+            Error::new(state::WRONG_OBJECT, format!("table \"{label}\" is not a stream of gundb"))
+                .hint("Declare one with SELECT gundb.create_stream('name');")
         })?;
         refuse_later_trigger(&label, triggers(relation))?;
         columns_in_order(relation, &label)?;
@@ -147,28 +142,18 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
         let by_id = index_on_id(relation)?;
         if primary_key == Oid::INVALID || by_id == Oid::INVALID {
-            return Err(Error::new(
-                state::WRONG_STATE,
-                format!("stream \"{name}\" lacks an index that gundb needs"),
-            )
-            .detail("A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.")
-            .hint("Create it anew; \\d on any other stream shows its definition.")
-            .into());
+            return Err(Error::new(state::WRONG_STATE, format!("stream \"{name}\" lacks an index that gundb needs"))
+                .detail(
+                    "A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.",
+                )
+                .hint("Create it anew; \\d on any other stream shows its definition.")
+                .into());
         }
         let (closed, types) = catalog::definitions(&name)?;
         let namespace = CStr::from_ptr(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace));
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let label = format!("{}.{}", quoted(&namespace.to_string_lossy()), quoted(&label));
-        Ok(Stream {
-            label,
-            id: StreamId::of_name(&name),
-            name,
-            table,
-            primary_key,
-            by_id,
-            closed,
-            types,
-        })
+        Ok(Stream { label, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
     }
 }
 
@@ -206,10 +191,7 @@ unsafe fn columns_in_order(relation: pg_sys::Relation, label: &str) -> Result<()
                 CStr::from_ptr((*attribute).attname.data.as_ptr()).to_bytes() == expected.as_bytes()
             };
             if !fits {
-                return Err(internal(format!(
-                    "column {} of stream table \"{label}\" is not \"{expected}\"",
-                    i + 1
-                )));
+                return Err(internal(format!("column {} of stream table \"{label}\" is not \"{expected}\"", i + 1)));
             }
         }
     }

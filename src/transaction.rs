@@ -101,9 +101,7 @@ impl Transaction {
 
     /// The lanes written to: stream table, lane, and the seq found there.
     pub fn written(&self) -> impl Iterator<Item = (pg_sys::Oid, Lane, u64)> + '_ {
-        self.written
-            .iter()
-            .map(|(&(stream, lane), &after)| (pg_sys::Oid::from(stream), lane, after))
+        self.written.iter().map(|(&(stream, lane), &after)| (pg_sys::Oid::from(stream), lane, after))
     }
 
     /// Tells the call of append that waits for this row, if one does.
@@ -133,12 +131,7 @@ impl Transaction {
 pub fn capture(table: pg_sys::Oid, insert: impl FnOnce() -> Result<usize>) -> Result<Option<Stamped>> {
     // SAFETY: reads a counter.
     let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
-    let capture = Capture {
-        table,
-        trigger_depth: trigger_depth(),
-        nest_level,
-        stamped: None,
-    };
+    let capture = Capture { table, trigger_depth: trigger_depth(), nest_level, stamped: None };
     with(|t| t.captures.push(capture));
     let inserted = insert();
     let stamped = with(|t| t.captures.pop()).and_then(|capture| capture.stamped);
@@ -240,11 +233,8 @@ fn refuse_prepare() -> Result<()> {
         return Ok(());
     }
     Err(Failure::Own(
-        Error::new(
-            state::FEATURE_NOT_SUPPORTED,
-            "cannot PREPARE a transaction that has appended events",
-        )
-        .detail("A prepared transaction would hold its lanes beyond the life of the server, and so of the run.")
-        .hint("Use COMMIT; to span several databases, append with an id, so that a retry counts once."),
+        Error::new(state::FEATURE_NOT_SUPPORTED, "cannot PREPARE a transaction that has appended events")
+            .detail("A prepared transaction would hold its lanes beyond the life of the server, and so of the run.")
+            .hint("Use COMMIT; to span several databases, append with an id, so that a retry counts once."),
     ))
 }

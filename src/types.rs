@@ -16,21 +16,15 @@ fn malformed(type_name: &str, text: &str, why: impl core::fmt::Display) -> Failu
     // A literal of a million entries is not repeated in full.
     let shown: String = text.chars().take(100).collect();
     let dots = if shown.len() < text.len() { "…" } else { "" };
-    Error::new(
-        state::INVALID_TEXT,
-        format!("invalid input syntax for type gundb.{type_name}: \"{shown}{dots}\""),
-    )
-    .detail(why.to_string())
-    .into()
+    Error::new(state::INVALID_TEXT, format!("invalid input syntax for type gundb.{type_name}: \"{shown}{dots}\""))
+        .detail(why.to_string())
+        .into()
 }
 
 fn malformed_binary(type_name: &str, why: impl core::fmt::Display) -> Failure {
-    Error::new(
-        state::INVALID_BINARY,
-        format!("invalid binary value of type gundb.{type_name}"),
-    )
-    .detail(why.to_string())
-    .into()
+    Error::new(state::INVALID_BINARY, format!("invalid binary value of type gundb.{type_name}"))
+        .detail(why.to_string())
+        .into()
 }
 
 fn parse<T: FromStr>(call: Call, type_name: &str) -> Result<T>
@@ -43,17 +37,12 @@ where
 
 /// All bytes of the message that is being received.
 fn received<'a>(call: Call) -> Result<&'a [u8]> {
-    let buffer = call
-        .required(call.arg(0), "value")?
-        .cast_mut_ptr::<pg_sys::StringInfoData>();
+    let buffer = call.required(call.arg(0), "value")?.cast_mut_ptr::<pg_sys::StringInfoData>();
     // SAFETY: a receive function is given a StringInfo; reading moves its cursor to the end, as PostgreSQL expects.
     unsafe {
         let (start, len) = ((*buffer).cursor as usize, (*buffer).len as usize);
         (*buffer).cursor = (*buffer).len;
-        Ok(core::slice::from_raw_parts(
-            (*buffer).data.cast::<u8>().add(start),
-            len - start,
-        ))
+        Ok(core::slice::from_raw_parts((*buffer).data.cast::<u8>().add(start), len - start))
     }
 }
 
@@ -280,11 +269,7 @@ sql_function! {
 /// A stream's name, checked.
 pub fn stream_name(name: &str) -> Result<StreamName> {
     name.parse::<StreamName>().map_err(|why| {
-        let code = if name.len() > StreamName::BYTES_MAX {
-            state::NAME_TOO_LONG
-        } else {
-            state::INVALID_NAME
-        };
+        let code = if name.len() > StreamName::BYTES_MAX { state::NAME_TOO_LONG } else { state::INVALID_NAME };
         Error::new(code, format!("\"{name}\" cannot name a stream"))
             .detail(why.to_string())
             .hint("A stream's name has 1 to 57 bytes, no control characters, no * and no ! in front.")
@@ -334,14 +319,10 @@ macro_rules! clock_comparison {
 }
 clock_comparison!(gundb_clock_eq, |order: Option<Ordering>| order == Some(Ordering::Equal));
 clock_comparison!(gundb_clock_ne, |order: Option<Ordering>| order != Some(Ordering::Equal));
-clock_comparison!(gundb_clock_lt, |order: Option<Ordering>| order
-    .is_some_and(Ordering::is_lt));
-clock_comparison!(gundb_clock_le, |order: Option<Ordering>| order
-    .is_some_and(Ordering::is_le));
-clock_comparison!(gundb_clock_gt, |order: Option<Ordering>| order
-    .is_some_and(Ordering::is_gt));
-clock_comparison!(gundb_clock_ge, |order: Option<Ordering>| order
-    .is_some_and(Ordering::is_ge));
+clock_comparison!(gundb_clock_lt, |order: Option<Ordering>| order.is_some_and(Ordering::is_lt));
+clock_comparison!(gundb_clock_le, |order: Option<Ordering>| order.is_some_and(Ordering::is_le));
+clock_comparison!(gundb_clock_gt, |order: Option<Ordering>| order.is_some_and(Ordering::is_gt));
+clock_comparison!(gundb_clock_ge, |order: Option<Ordering>| order.is_some_and(Ordering::is_ge));
 clock_comparison!(gundb_clock_concurrent, |order: Option<Ordering>| order.is_none());
 
 sql_function! {

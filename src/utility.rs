@@ -55,16 +55,9 @@ unsafe extern "C-unwind" fn process_utility(
             boundary::entry(|| stop_worker(node));
         }
         match PREVIOUS {
-            Some(previous) => previous(
-                statement,
-                text,
-                read_only_tree,
-                context,
-                params,
-                environment,
-                destination,
-                completion,
-            ),
+            Some(previous) => {
+                previous(statement, text, read_only_tree, context, params, environment, destination, completion)
+            }
             None => standard_ProcessUtility(
                 statement,
                 text,
@@ -93,11 +86,7 @@ unsafe fn stop_worker(node: *const pg_sys::Node) -> Result<()> {
             T_CreatedbStmt => option((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template"),
             T_AlterDatabaseStmt => {
                 let alter = &*node.cast::<pg_sys::AlterDatabaseStmt>();
-                if option(alter.options, c"tablespace").is_null() {
-                    core::ptr::null_mut()
-                } else {
-                    alter.dbname
-                }
+                if option(alter.options, c"tablespace").is_null() { core::ptr::null_mut() } else { alter.dbname }
             }
             T_RenameStmt => {
                 let rename = &*node.cast::<pg_sys::RenameStmt>();
@@ -126,9 +115,7 @@ unsafe fn option(options: *const pg_sys::List, name: &CStr) -> *mut core::ffi::c
     unsafe {
         let count = if options.is_null() { 0 } else { (*options).length };
         for i in 0..count {
-            let element = (*(*options).elements.add(i as usize))
-                .ptr_value
-                .cast::<pg_sys::DefElem>();
+            let element = (*(*options).elements.add(i as usize)).ptr_value.cast::<pg_sys::DefElem>();
             if CStr::from_ptr((*element).defname) == name && !(*element).arg.is_null() {
                 return pg_sys::defGetString(element);
             }

@@ -46,11 +46,7 @@ fn lane_problem(spi: &Spi, table: &StreamTable, site: &SiteId, lane: Lane, head:
     let mut chain = Chain::genesis(*site, table.stream, lane);
     let mut done = 0;
     while done < head {
-        let args = [
-            arg::uuid(site.0.as_bytes()),
-            catalog::lane_arg(lane)?,
-            arg::int8(done as i64),
-        ];
+        let args = [arg::uuid(site.0.as_bytes()), catalog::lane_arg(lane)?, arg::int8(done as i64)];
         let rows = spi.run(&statement, &args, Mode::Read, 0)?;
         if rows.is_empty() {
             return Ok(Some((done + 1, format!("missing: the lane's head is {head}"))));
@@ -67,12 +63,8 @@ fn lane_problem(spi: &Spi, table: &StreamTable, site: &SiteId, lane: Lane, head:
                 // SAFETY: a jsonb column.
                 stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX)
             };
-            let content = content_hash(
-                &row.uuid(10).ok_or_else(damaged)?,
-                row.text(7).as_deref(),
-                &text(8)?,
-                &text(9)?,
-            );
+            let content =
+                content_hash(&row.uuid(10).ok_or_else(damaged)?, row.text(7).as_deref(), &text(8)?, &text(9)?);
             let header = Header {
                 xact: row.hlc(3).ok_or_else(damaged)?,
                 hlc: row.hlc(2).ok_or_else(damaged)?,
@@ -83,10 +75,7 @@ fn lane_problem(spi: &Spi, table: &StreamTable, site: &SiteId, lane: Lane, head:
             chain = chain.next(&header, &content);
             let stored = row.chain(11).ok_or_else(damaged)?;
             if stored != chain {
-                return Ok(Some((
-                    seq,
-                    format!("the chain is {stored}, and its content gives {chain}"),
-                )));
+                return Ok(Some((seq, format!("the chain is {stored}, and its content gives {chain}"))));
             }
             done = seq;
         }

@@ -100,12 +100,7 @@ fn nap(time: Duration) {
     let events = pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: no latch is waited on.
     unsafe {
-        pg_sys::WaitLatch(
-            core::ptr::null_mut(),
-            events as i32,
-            time.as_millis() as i64,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
+        pg_sys::WaitLatch(core::ptr::null_mut(), events as i32, time.as_millis() as i64, pg_sys::PG_WAIT_EXTENSION);
     }
 }
 
