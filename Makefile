@@ -66,9 +66,9 @@ accept: extension-15 ## Take what the SQL tests print now as expected, then read
 $(VERSIONS:%=extension-%): extension-%: setup
 	@tests/extension.sh install target/pg/$*/bin/pg_config dev
 
-bench: setup ## gundb beside a plain table; prints the table of figures
+bench: setup ## gundb beside a plain table, as one table of figures (ROWS=… for some)
 	@tests/extension.sh install target/pg/15/bin/pg_config release
-	@if [[ -x benches/run.sh ]]; then benches/run.sh; else echo "benches/run.sh is not there yet: nothing measured."; fi
+	@benches/run.sh $(ROWS)
 
 # --- keep it tidy -----------------------------------------------------------------------------------------------------
 

@@ -106,35 +106,36 @@ statement_ms() {
     sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' <<<"$printed" | tail -n 1
 }
 
-# events_a_second MILLISECONDS
-events_a_second() { awk -v ms="$1" -v n="$bulk_events" 'BEGIN { printf "%.1f\n", n * 1000 / ms }'; }
+# events_a_second EVENTS MILLISECONDS
+events_a_second() { awk -v n="$1" -v ms="$2" 'BEGIN { printf "%.1f\n", n * 1000 / ms }'; }
 
 # --- one event a transaction ------------------------------------------------------------------------------------------
 
-# Streams and their rival are made anew for each number of clients; each round continues all of them.
+# single CLIENTS [SYNCHRONOUS_COMMIT]: stream and rival are made anew; each round continues them.
 single() {
-    local clients=$1 round variant value variants=(plain)
+    local clients=$1 commit=${2-on} label=$1 round variant value variants=(plain)
+    [[ $commit == on ]] || label+=_$commit
     wants insert && variants+=(insert)
     wants append && variants+=(append)
-    wants schema && ((clients == 8)) && variants+=(schema)
-    wants lock && ((clients > 1)) && variants+=(lock)
+    wants schema && [[ $label == 8 ]] && variants+=(schema)
+    wants lock && [[ $label == 8 || $label == 32 ]] && variants+=(lock)
     ((${#variants[@]} > 1)) || return 0
     prepare <<SQL
-        CREATE SCHEMA single_$clients;
-        SET search_path = single_$clients, public;
+        CREATE SCHEMA single_$label;
+        SET search_path = single_$label, public;
         SET client_min_messages = warning;
-        SELECT gundb.create_stream('hot_$clients', 'hot');
-        SELECT gundb.create_stream('strict_$clients', 'strict');
-        SELECT gundb.define_event('strict_$clients', 'ItemMoved', bench.data_schema());
+        SELECT gundb.create_stream('hot_$label', 'hot');
+        SELECT gundb.create_stream('strict_$label', 'strict');
+        SELECT gundb.define_event('strict_$label', 'ItemMoved', bench.data_schema());
         SELECT bench.make_twin('hot', 'plain');
         CHECKPOINT;
 SQL
     for ((round = 1; round <= rounds; round++)); do
-        say "one event a transaction, $clients clients, round $round of $rounds: ${variants[*]}"
+        say "one event a transaction, $clients clients, synchronous_commit $commit, round $round of $rounds: ${variants[*]}"
         for variant in "${variants[@]}"; do
-            value=$(PGOPTIONS="-c search_path=single_$clients" rate "$clients" 1 "$variant" \
-                stream="hot_$clients" n=0 base="$(base "$round" "$variant")")
-            record "$variant-$clients" "$round" "$value"
+            value=$(PGOPTIONS="-c search_path=single_$label -c synchronous_commit=$commit" \
+                rate "$clients" 1 "$variant" stream="hot_$label" n=0 base="$(base "$round" "$variant")")
+            record "$variant-$label" "$round" "$value"
         done
     done
 }
@@ -177,22 +178,31 @@ bulk() {
                 SELECT gundb.define_event('hot', 'ItemMoved', bench.data_schema()) WHERE '$variant' = 'schema';
                 CHECKPOINT;
 SQL
-            record "$name-$variant" "$round" "$(events_a_second "$(statement_ms "${statement[$variant]}")")"
+            record "$name-$variant" "$round" "$(events_a_second "$bulk_events" "$(statement_ms "${statement[$variant]}")")"
             prepare -c "DROP TABLE plain" -c "SELECT gundb.drop_stream('hot')"
         done
     done
 }
 
-# --- reading and storage ----------------------------------------------------------------------------------------------
+# --- storage and reading ----------------------------------------------------------------------------------------------
 
-# A stream as life makes it: single-event transactions of eight clients. Its rivals get the same rows.
+# make_log NAME CLIENTS EVENTS LIVES: a stream as life makes it, by transactions of one event, the server restarted now
+# and then; so its lanes are up to CLIENTS times LIVES. Its twin gets the same rows.
 make_log() {
-    say "appending $bulk_events events, one a transaction, to read"
-    prepare -c 'CREATE SCHEMA log' -c "SELECT gundb.create_stream('log', 'log.hot')"
-    PGOPTIONS='-c search_path=log -c synchronous_commit=off' \
-        pgbench_run 8 insert --transactions="$((bulk_events / 8))"
-    prepare -c "SELECT bench.make_twin('log.hot', 'log.plain')" -c "SELECT bench.fill_twin('log.hot', 'log.plain')" \
-        -c 'VACUUM ANALYZE log.hot' -c 'VACUUM ANALYZE log.plain' -c CHECKPOINT
+    local name=$1 clients=$2 events=$3 lives=$4 life
+    say "appending $events events to read, $clients clients"
+    prepare -c "CREATE SCHEMA $name" -c "SELECT gundb.create_stream('$name', '$name.hot')"
+    for ((life = 1; life <= lives; life++)); do
+        if ((life > 1)); then
+            cluster_restart bench
+            cluster_use bench
+        fi
+        PGOPTIONS="-c search_path=$name -c synchronous_commit=off" \
+            pgbench_run "$clients" insert --transactions="$((events / lives / clients))"
+    done
+    prepare -c "SELECT bench.make_twin('$name.hot', '$name.plain')" \
+        -c "SELECT bench.fill_twin('$name.hot', '$name.plain')" \
+        -c "VACUUM ANALYZE $name.hot" -c "VACUUM ANALYZE $name.plain" -c CHECKPOINT
 }
 
 storage() {
@@ -206,78 +216,96 @@ storage() {
     done
 }
 
+# reading NAME EVENTS
 reading() {
-    local round
-    # The server's part alone; and once before, so that every round finds all of it in memory.
-    local plain="SELECT bench.read_plain('log.plain')" pages="SELECT bench.read_pages('log')"
-    [[ $(sql -c "$plain") == "$bulk_events" ]] || die "the plain scan read another number of events"
-    [[ $(sql -c "$pages") == "$bulk_events" ]] || die "gundb.read read another number of events"
+    local name=$1 events=$2 round plain="SELECT bench.read_plain('$1.plain')" pages="SELECT bench.read_pages('$1')"
+    # Once before, so that every round finds all of it in memory.
+    [[ $(sql -c "$plain") == "$events" ]] || die "the plain scan read another number of events"
+    [[ $(sql -c "$pages") == "$events" ]] || die "gundb.read read another number of events"
     for ((round = 1; round <= rounds; round++)); do
-        say "reading $bulk_events events, round $round of $rounds"
-        record read-plain "$round" "$("$here/read.py" plain log.plain "$bulk_events")"
-        record read-gundb "$round" "$("$here/read.py" gundb log "$bulk_events")"
-        record read-server-plain "$round" "$(events_a_second "$(statement_ms "$plain")")"
-        record read-server-gundb "$round" "$(events_a_second "$(statement_ms "$pages")")"
+        say "reading $events events, round $round of $rounds"
+        record "$name-plain" "$round" "$("$here/read.py" plain "$name.plain" "$events")"
+        record "$name-gundb" "$round" "$("$here/read.py" gundb "$name" "$events")"
+        record "$name-server-plain" "$round" "$(events_a_second "$events" "$(statement_ms "$plain")")"
+        record "$name-server-gundb" "$round" "$(events_a_second "$events" "$(statement_ms "$pages")")"
     done
 }
 
 # --- many streams, start-up -------------------------------------------------------------------------------------------
 
-# Two clusters: `one` with a stream without events, `many` with all of them.
-make_clusters() {
-    local half
-    start one
+readonly one_event="gundb.append('s0', 'ItemMoved', bench.data())"
+
+# One stream without events.
+make_none() {
+    start none
     prepare -c "SELECT gundb.create_stream('s0')"
-    start many
+}
+
+# One stream with all events.
+make_full() {
+    say "making 1 stream with $((streams * events_a_stream)) events"
+    start full
+    prepare -c "SELECT gundb.create_stream('s0')" \
+        -c "INSERT INTO s0 (type, key, data) SELECT 'ItemMoved', n % 1000, bench.data()
+              FROM generate_series(1, $((streams * events_a_stream))) n" -c 'VACUUM ANALYZE'
+}
+
+# Many streams with as many events together. No checkpoint afterwards: it would make the first touch of each page
+# expensive, here for most of what is measured, in life for the first seconds after a checkpoint.
+make_many() {
+    local half
     say "making $streams streams with $((streams * events_a_stream)) events"
+    start many
     for half in 0 1; do
         prepare <<SQL &
             SET synchronous_commit = off;
             SET client_min_messages = warning;
             SELECT format('SELECT gundb.create_stream(%L)', 's' || s),
-                   format('INSERT INTO %I (type, key, data) SELECT ''ItemMoved'', n, bench.data() FROM generate_series(1, $events_a_stream) n', 's' || s)
+                   format('INSERT INTO %I (type, key, data) SELECT ''ItemMoved'', n %% 1000, bench.data()
+                             FROM generate_series(1, $events_a_stream) n', 's' || s)
               FROM generate_series($half, $((streams - 1)), 2) AS s \gexec
 SQL
     done
     for half in 0 1; do
         wait -n || die "the streams could not be made"
     done
-    prepare -c 'VACUUM ANALYZE' -c CHECKPOINT
+    prepare -c 'VACUUM ANALYZE'
 }
 
 many_streams() {
     local round
     for ((round = 1; round <= rounds; round++)); do
         say "appending to 1 and to $streams streams, 8 clients, round $round of $rounds"
-        cluster_use one
-        record streams-one "$round" "$(rate 8 1 spread streams=1)"
+        cluster_use none
+        record streams-one "$round" "$(rate 8 1 spread n=0 streams=1)"
         cluster_use many
-        # Until each client has met most of the streams.
-        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread streams="$streams")"
+        # Until each client has met each stream.
+        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread n=0 streams="$streams")"
     done
 }
 
 # first_append_ms CLUSTER: from the start of the server to the end of the first append.
 first_append_ms() {
-    local server=$cluster_home/$1 start_us end_us
+    local server=$cluster_home/$1 start_us
     cluster_stop "$1"
     cluster_use "$1"
     start_us=${EPOCHREALTIME/[^0-9]/}
+    # Not cluster_restart: pg_ctl looks only ten times a second whether the server is up.
     cluster_as_server "$server/tree/bin/pg_ctl" start --pgdata="$server/data" --log="$server/log" --no-wait \
         --options="-p $PGPORT" </dev/null >/dev/null
-    until sql -c "SELECT FROM gundb.append('s0', 'ItemMoved', bench.data())" 2>"$out/startup.log"; do
+    until sql -c "SELECT FROM $one_event" >"$out/startup.log" 2>&1; do
         ((${EPOCHREALTIME/[^0-9]/} - start_us < 60000000)) || die "no append within a minute" "$(<"$out/startup.log")"
     done
-    end_us=${EPOCHREALTIME/[^0-9]/}
-    echo "$(((end_us - start_us) / 1000))"
+    echo "$(((${EPOCHREALTIME/[^0-9]/} - start_us) / 1000))"
 }
 
 startup() {
-    local round
+    local round cluster
     for ((round = 1; round <= rounds; round++)); do
         say "start-up, round $round of $rounds"
-        record startup-one "$round" "$(first_append_ms one)"
-        record startup-many "$round" "$(first_append_ms many)"
+        for cluster in none full many; do
+            record "startup-$cluster" "$round" "$(first_append_ms "$cluster")"
+        done
     done
 }
 
@@ -287,6 +315,7 @@ if wants insert append schema lock bulk copy storage read; then
     start bench
     if wants insert append schema lock; then
         for clients in 1 8 32; do single "$clients"; done
+        single 8 off
     fi
     if wants bulk schema copy; then make_source; fi
     if wants bulk schema; then
@@ -297,16 +326,31 @@ if wants insert append schema lock bulk copy storage read; then
         bulk copy "\\copy hot (type, key, data) FROM '$cluster_home/gundb.copy'" \
             "\\copy plain (seq, hlc, id, type, key, data) FROM '$cluster_home/plain.copy'"
     fi
-    if wants storage read; then make_log; fi
+    if wants storage read; then make_log log 8 "$bulk_events" 1; fi
     if wants storage; then storage; fi
-    if wants read; then reading; fi
+    if wants read; then
+        reading log "$bulk_events"
+        # 32 clients, four lives of the server: about 120 lanes.
+        make_log lanes 32 "$((bulk_events / 10 / 128 * 128))" 4
+        reading lanes "$((bulk_events / 10 / 128 * 128))"
+    fi
     cluster_stop bench
 fi
 if wants streams startup; then
-    make_clusters
+    make_none
+    make_many
     if wants streams; then many_streams; fi
-    if wants startup; then startup; fi
+    if wants startup; then
+        make_full
+        startup
+    fi
 fi
 
 say 'done'
-"$here/report.py" "$results" "$sizes" | tee "$out/table.txt"
+{
+    printf '%s, %d cores, %d rounds, %d s a run, %d events in bulk, %d in %d streams\n\n' \
+        "$(target/pg/15/bin/postgres --version)" "$(nproc)" "$rounds" "$seconds" "$bulk_events" \
+        "$((streams * events_a_stream))" "$streams"
+    [[ ${BENCH_QUICK-} != 1 ]] || printf 'BENCH_QUICK: too small and too short; the figures mean nothing.\n\n'
+    "$here/report.py" "$results" "$sizes"
+} | tee "$out/table.md"

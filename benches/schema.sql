@@ -81,7 +81,8 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %s (%s)', simple, indexes[i]);
     END LOOP;
     EXECUTE format('INSERT INTO %s SELECT id, type, key, data,
-                           hlc::timestamptz + (hlc::bigint & 65535) * interval ''1 microsecond'' FROM ONLY %s', simple, stream);
+                           hlc::timestamptz + (hlc::bigint & 65535) * interval ''1 microsecond''
+                      FROM ONLY %s ORDER BY hlc', simple, stream);
 END
 $$;
 

@@ -48,6 +48,8 @@ timed() {
 
 echo "Starting a PostgreSQL of our own, with gundb loaded …"
 cluster_start paris 15
+set -E
+trap 'printf "\nThat went wrong. The end of the server'"'"'s log:\n"; tail -n 20 "$(cluster_log paris)"' ERR
 cluster_use paris
 createdb shop
 export PGDATABASE=shop

@@ -14,8 +14,10 @@ use gundb_core::{Clock, Dot, Hlc};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::VecDeque;
 
-/// Rows fetched from a lane at once.
-const CHUNK: i64 = 256;
+/// Rows fetched from a lane at once: a page's share, within reason.
+fn chunk(rows_max: usize, lanes: usize) -> i64 {
+    (rows_max / lanes.max(1)).clamp(64, 1024) as i64
+}
 
 /// What to read.
 pub struct Query {
@@ -99,6 +101,7 @@ pub fn streams(name: Option<&str>) -> Result<Vec<StreamTable>> {
 pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result<Clock> {
     let mut cursors = cursors(query)?;
     let mut merge = Merge::new(cursors.iter().map(|cursor| cursor.key), query.rows_max);
+    let chunk = chunk(query.rows_max, cursors.len());
     let mut clock = query.after.clone();
     let names = query.streams.iter().map(|stream| ret::text(&stream.name)).collect::<Vec<_>>();
     spi::connect(|spi| {
@@ -106,7 +109,7 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
             match merge.step() {
                 Step::NeedRows(index) => {
                     let cursor = cursors.get_mut(index.0).ok_or_else(|| internal("the merge names an unknown lane"))?;
-                    let (rows, at_end) = fetch(spi, query, cursor)?;
+                    let (rows, at_end) = fetch(spi, query, cursor, chunk)?;
                     merge.supply(index, rows, at_end).map_err(|error| internal(error.to_string()))?;
                 }
                 Step::NeedSpan(transaction) => {
@@ -147,7 +150,7 @@ fn cursors(query: &Query) -> Result<Vec<Cursor>> {
     Ok(cursors)
 }
 
-fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinates>, bool)> {
+fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor, chunk: i64) -> Result<(Vec<Coordinates>, bool)> {
     let label = stream::label(query.streams[cursor.table].table)?;
     // A transaction can be wide only where several streams are read.
     let wide = if query.streams.len() > 1 {
@@ -160,7 +163,7 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
                 ($5 IS NULL OR e.type = ANY ($5)) AND ($6 IS NULL OR e.key = $6), {wide},
                 e.id, e.type, e.key, e.data, e.meta
            FROM ONLY {label} e
-          WHERE e.site = $1 AND e.lane = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT {CHUNK}"
+          WHERE e.site = $1 AND e.lane = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $7"
     );
     let types = catalog::text_array_arg(query.types.as_deref());
     let args = [
@@ -170,6 +173,7 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
         arg::int8(cursor.head as i64),
         types,
         arg::text_or_null(query.key.as_deref()),
+        arg::int8(chunk),
     ];
     let rows = spi.run(&statement, &args, Mode::Read, 0)?;
     let mut coordinates = Vec::with_capacity(rows.len());
@@ -191,7 +195,7 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor) -> Result<(Vec<Coordinat
         cursor.fetched = seq;
     }
     // Row security may hide the lane's last rows, so a short chunk is an end too.
-    let at_end = cursor.fetched >= cursor.head || (rows.len() as i64) < CHUNK;
+    let at_end = cursor.fetched >= cursor.head || (rows.len() as i64) < chunk;
     Ok((coordinates, at_end))
 }
 

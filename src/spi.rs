@@ -18,7 +18,12 @@ use std::collections::HashMap;
 unsafe extern "C-unwind" {
     fn SPI_connect() -> c_int;
     fn SPI_finish() -> c_int;
-    fn SPI_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid) -> pg_sys::SPIPlanPtr;
+    fn SPI_prepare_cursor(
+        src: *const c_char,
+        nargs: c_int,
+        argtypes: *mut Oid,
+        options: c_int,
+    ) -> pg_sys::SPIPlanPtr;
     fn SPI_keepplan(plan: pg_sys::SPIPlanPtr) -> c_int;
     fn SPI_execute_plan(
         plan: pg_sys::SPIPlanPtr,
@@ -212,7 +217,8 @@ impl Spi {
         let (source, types, count) = (text.as_ptr(), oids.as_mut_ptr(), oids.len() as c_int);
         // SAFETY: `count` types; both pointers outlive the call.
         let plan = try_pg(|| unsafe {
-            let plan = SPI_prepare(source, count, types);
+            // Our statements are probes and small scans: planning them anew for their arguments never pays.
+            let plan = SPI_prepare_cursor(source, count, types, pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int);
             if !plan.is_null() {
                 SPI_keepplan(plan);
             }

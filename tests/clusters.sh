@@ -4,11 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [[ ! -d tests/clusters ]]; then
-    echo "tests/clusters is not there yet: nothing to run."
-    exit
-fi
-
 # shellcheck source=tests/cluster.sh
 source tests/cluster.sh
 GUNDB_PG15=$(cluster_tree 15)

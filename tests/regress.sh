@@ -20,6 +20,10 @@ if [[ ${1-} == --accept ]]; then
     shift
 fi
 
+for name; do
+    [[ -e tests/sql/$name.sql || -e tests/isolation/specs/$name.spec ]] || { echo "There is no test named $name." >&2; exit 1; }
+done
+
 # shellcheck source=tests/cluster.sh
 source tests/cluster.sh
 
@@ -71,7 +75,7 @@ accept() {
     cmp -s "$(expected "$@")" "$result" || cp "$result" "$own.out"
 }
 
-passed=0 failed=0
+passed=0 failed=()
 # check KIND NAME LEVEL
 check() {
     local level=$3 title=$1/$2 result want start_us=${EPOCHREALTIME/[^0-9]/} outcome=ok
@@ -94,7 +98,7 @@ check() {
     if [[ $outcome == ok ]]; then
         passed=$((passed + 1))
     else
-        failed=$((failed + 1))
+        failed+=("$title")
         head -n 100 "$result.diff" 2>/dev/null || true
     fi
 }
@@ -112,12 +116,12 @@ done
 
 cp "$(cluster_log "pg$version")" "$results/server.log"
 if grep -E -A1 'was terminated by signal|PANIC|TRAP:' "$results/server.log"; then
-    echo "The server crashed."
-    failed=$((failed + 1))
+    failed+=('the server crashed')
 fi
-if ((failed)); then
+if ((${#failed[@]})); then
     echo "--- the end of the server's log, $results/server.log ---"
     tail -n 30 "$results/server.log"
+    printf 'failed: %s\n' "${failed[@]}"
 fi
-echo "$passed passed, $failed failed"
-((failed == 0))
+echo "$passed passed, ${#failed[@]} failed"
+((${#failed[@]} == 0))

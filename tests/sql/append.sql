@@ -15,9 +15,6 @@ FROM gundb.append(stream => 'moves', type => 'Received', data => '{"qty": 1}', k
                   id => '00000000-0000-0000-0000-000000000001', expected_version => 0, depends_on => gundb.site_clock());
 SELECT seq, type, key, data, meta FROM moves ORDER BY seq;
 -- The row is what the function said.
-SELECT m.site = gundb.site_of(a.dot) AND m.lane = gundb.lane_of(a.dot) AND m.seq = gundb.seq_of(a.dot) AND m.hlc = a.hlc AS same
-FROM gundb.append('moves', 'Received') AS a, LATERAL (SELECT * FROM gundb.read('moves') AS r WHERE r.id = a.id) AS r
-JOIN moves AS m ON m.id = r.id;
 SELECT gundb.dot(m.site, gundb.stream_id('moves'), m.lane, m.seq) = r.dot AND m.hlc = r.hlc AND m.xact = r.xact AS same
 FROM gundb.read('moves') AS r JOIN moves AS m USING (id);
 
@@ -39,9 +36,8 @@ SELECT data, a.state FROM unnest(ARRAY['{}', '[]', '[1, {"a": null}]', '"text"',
 SELECT data FROM moves WHERE type = 'Any' ORDER BY seq;
 SELECT meta, a.state, a.answer, a.hint FROM unnest(ARRAY['{}', '{"a": 1}', '[]', '"text"', '0', 'null']) AS meta,
     pg_temp.attempt(format('SELECT duplicate FROM gundb.append(''moves'', ''Meta'', meta => %L)', meta)) AS a;
--- Keys and types are any text; the empty key is a key, and not the absence of one.
-SELECT count(*) FILTER (WHERE key IS NULL) AS "null", count(*) FILTER (WHERE key = '') AS empty
-FROM (SELECT gundb.append('moves', 'Keyed', key => '')) AS a, moves WHERE false OR type = 'Keyed';
+-- The empty key is a key, and not the absence of one.
+SELECT duplicate FROM gundb.append('moves', 'Keyed', key => '');
 SELECT count(*) FROM gundb.history('moves', '');
 
 -- A misspelt stream.
@@ -161,7 +157,7 @@ SELECT batch, a.state, a.answer, a.hint FROM (VALUES
     ('[{"type": "A"}, {"type": "A", "key": "k", "expected_version": 7}]'), ('[{"type": "A", "key": "k", "expected_version": -1}]'),
     ('[{"type": "A", "expected_version": 0}]')) AS v (batch),
     pg_temp.attempt(format('SELECT gundb.append_batch(''batch'', %L)', batch)) AS a;
-SELECT batch, a.state, a.answer LIKE 'event 1 of the batch%' AS says_where FROM (VALUES
+SELECT batch, a.state <> '00000' AS refused, a.answer LIKE 'event 1 of the batch%' AS says_where FROM (VALUES
     ('[{"type": "A", "id": "nonsense"}]'), ('[{"type": "A", "id": 5}]'), ('[{"type": "A", "expected_version": "one"}]'),
     ('[{"type": "A", "expected_version": 1.5}]'), ('[{"type": "A", "expected_version": 9223372036854775808}]'),
     ('[{"type": 5}]'), ('[{"type": {}}]'), ('[{"type": "A", "key": 5}]'), ('[{"type": "A", "key": {}}]')) AS v (batch),

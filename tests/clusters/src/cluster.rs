@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Address space of a server's process, in bytes: one that goes mad must not take the machine with it.
+const MEMORY_MAX: u64 = 8 << 30;
 /// Lines of the log that a failed test prints.
 const LOG_TAIL: usize = 40;
 
@@ -47,16 +49,8 @@ impl Cluster {
             "--locale=C.UTF-8",
             "--no-sync",
         ]));
-        let base = [
-            ("shared_preload_libraries", "gundb"),
-            ("fsync", "off"),
-            ("log_line_prefix", "%m [%p] %d "),
-        ];
-        let lines: String = base
-            .iter()
-            .chain(settings)
-            .map(|(name, value)| format!("{name} = '{value}'\n"))
-            .collect();
+        let base = [("shared_preload_libraries", "gundb"), ("fsync", "off"), ("log_line_prefix", "%m [%p] %d ")];
+        let lines: String = base.iter().chain(settings).map(|(name, value)| format!("{name} = '{value}'\n")).collect();
         cluster.configure(&lines);
         cluster.launch();
         cluster
@@ -64,15 +58,9 @@ impl Cluster {
 
     /// A home without a data directory.
     fn empty(postgres: &Postgres) -> Cluster {
-        let home = tempfile::Builder::new()
-            .prefix("gundb-")
-            .tempdir()
-            .expect("a temporary directory");
+        let home = tempfile::Builder::new().prefix("gundb-").tempdir().expect("a temporary directory");
         give_to_server_user(home.path());
-        Cluster {
-            postgres: postgres.clone(),
-            home,
-        }
+        Cluster { postgres: postgres.clone(), home }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -101,25 +89,13 @@ impl Cluster {
     pub fn launch(&self) {
         let until = Instant::now() + PATIENCE;
         loop {
-            let socket = format!(
-                "-c listen_addresses='' -c unix_socket_directories='{}'",
-                self.home().display()
-            );
-            let started = self
-                .pg_ctl("start")
-                .args(["-o", &socket, "-l"])
-                .arg(self.log())
-                .status()
-                .expect("pg_ctl");
+            let socket = format!("-c listen_addresses='' -c unix_socket_directories='{}'", self.home().display());
+            let started = self.pg_ctl("start").args(["-o", &socket, "-l"]).arg(self.log()).status().expect("pg_ctl");
             if started.success() {
                 return;
             }
             let in_use = self.log_tail(5).contains("is still in use");
-            assert!(
-                in_use && Instant::now() < until,
-                "the server did not start:\n{}",
-                self.log_tail(LOG_TAIL)
-            );
+            assert!(in_use && Instant::now() < until, "the server did not start:\n{}", self.log_tail(LOG_TAIL));
             sleep(Duration::from_millis(50));
         }
     }
@@ -144,9 +120,7 @@ impl Cluster {
 
     /// Kills the postmaster, as `kill -9` does, and waits until it is gone.
     pub fn kill(&self) {
-        let Some(postmaster) = self.postmaster() else {
-            panic!("no server is running")
-        };
+        let Some(postmaster) = self.postmaster() else { panic!("no server is running") };
         kill(postmaster);
         let until = Instant::now() + PATIENCE;
         while test_kill_process(postmaster).is_ok() {
@@ -162,12 +136,9 @@ impl Cluster {
     }
 
     fn pg_ctl(&self, action: &str) -> Command {
-        let mut command = self.postgres.program("pg_ctl");
-        command
-            .arg(action)
-            .arg("-D")
-            .arg(self.data())
-            .args(["-w", "-s", "-t", "60"]);
+        let mut command = as_server_user("prlimit");
+        command.arg(format!("--as={MEMORY_MAX}")).arg("--").arg(self.postgres.path("pg_ctl"));
+        command.arg(action).arg("-D").arg(self.data()).args(["-w", "-s", "-t", "60"]);
         command
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
@@ -206,10 +177,7 @@ impl Cluster {
 
     /// A session in a new database that has the extension.
     pub async fn database(&self, name: &str) -> Session {
-        self.connect("postgres")
-            .await
-            .run(&format!("CREATE DATABASE \"{name}\""))
-            .await;
+        self.connect("postgres").await.run(&format!("CREATE DATABASE \"{name}\"")).await;
         let session = self.connect(name).await;
         session.run("CREATE EXTENSION gundb").await;
         session
@@ -217,10 +185,7 @@ impl Cluster {
 
     /// A copy of the data directory of this server, which must be stopped.
     pub fn copy_stopped(&self) -> Cluster {
-        assert!(
-            self.postmaster().is_none(),
-            "the server must be stopped before its directory is copied"
-        );
+        assert!(self.postmaster().is_none(), "the server must be stopped before its directory is copied");
         let copy = Cluster::empty(&self.postgres);
         run(as_server_user("cp").arg("-a").arg(self.data()).arg(copy.data()));
         copy
@@ -229,12 +194,7 @@ impl Cluster {
     /// A base backup of this running server, not started. `arguments` go to pg_basebackup.
     pub fn base_backup(&self, arguments: &[&str]) -> Cluster {
         let copy = Cluster::empty(&self.postgres);
-        run(self
-            .client("pg_basebackup")
-            .arg("-D")
-            .arg(copy.data())
-            .args(["-c", "fast", "--no-sync"])
-            .args(arguments));
+        run(self.client("pg_basebackup").arg("-D").arg(copy.data()).args(["-c", "fast", "--no-sync"]).args(arguments));
         copy
     }
 
@@ -260,11 +220,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- the end of the log of {} ---\n{}",
-                self.postgres,
-                self.log_tail(LOG_TAIL)
-            );
+            eprintln!("--- the end of the log of {} ---\n{}", self.postgres, self.log_tail(LOG_TAIL));
         }
         if self.postmaster().is_some() {
             // Its home goes now, so a server that is half dead already is as good as stopped.
@@ -285,10 +241,7 @@ fn give_to_server_user(directory: &Path) {
     }
     let id = |option| -> u32 {
         let output = run(Command::new("id").args([option, "postgres"]));
-        String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .parse()
-            .expect("id prints a number")
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("id prints a number")
     };
     std::os::unix::fs::chown(directory, Some(id("-u")), Some(id("-g"))).expect("chown");
     assert!(fs::metadata(directory).is_ok_and(|metadata| metadata.uid() != 0));

@@ -4,6 +4,7 @@
 //! - [`cluster`]: one server, from its data directory to its death;
 //! - [`session`]: SQL to it, and its errors by SQLSTATE;
 //! - [`events`]: what must hold of a stream's lanes, and the log of who saw which event under which dot;
+//! - [`subject`]: a session that is given bad input and must survive it;
 //! - [`seed`]: random numbers that can be had again.
 //!
 //! What must hold: a test ends the servers that it started, and signals no other process; everything it writes lies in
@@ -14,6 +15,7 @@ pub mod events;
 pub mod postgres;
 pub mod seed;
 pub mod session;
+pub mod subject;
 
 pub use cluster::{Cluster, Stop};
 pub use postgres::Postgres;

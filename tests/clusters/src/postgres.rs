@@ -38,7 +38,12 @@ impl Postgres {
 
     /// A program of this PostgreSQL.
     pub fn program(&self, name: &str) -> Command {
-        as_server_user(self.tree.join("bin").join(name))
+        as_server_user(self.path(name))
+    }
+
+    /// Where a program is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.tree.join("bin").join(name)
     }
 }
 
@@ -57,11 +62,7 @@ pub fn as_server_user(program: impl AsRef<OsStr>) -> Command {
     } else {
         Command::new(program)
     };
-    command
-        .env_remove("RUST_BACKTRACE")
-        .env("LC_ALL", "C.UTF-8")
-        .env("PGTZ", "UTC")
-        .current_dir("/");
+    command.env_remove("RUST_BACKTRACE").env("LC_ALL", "C.UTF-8").env("PGTZ", "UTC").current_dir("/");
     command
 }
 

@@ -60,11 +60,7 @@ pub struct Session {
 impl Session {
     pub async fn connect(socket_directory: &Path, database: &str) -> Result<Session> {
         let mut config = tokio_postgres::Config::new();
-        config
-            .host_path(socket_directory)
-            .user("postgres")
-            .dbname(database)
-            .application_name("clusters");
+        config.host_path(socket_directory).user("postgres").dbname(database).application_name("clusters");
         let (client, connection) = config.connect(NoTls).await?;
         // Ends with the client, or with the server.
         tokio::spawn(async move { drop(connection.await) });
@@ -73,9 +69,7 @@ impl Session {
 
     /// Runs statements.
     pub async fn run(&self, sql: &str) {
-        self.try_run(sql)
-            .await
-            .unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)));
+        self.try_run(sql).await.unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)));
     }
 
     pub async fn try_run(&self, sql: &str) -> Result<()> {
@@ -84,9 +78,7 @@ impl Session {
 
     /// The rows of a query, as text; NULL is "∅".
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
-        self.try_rows(sql)
-            .await
-            .unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)))
+        self.try_rows(sql).await.unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)))
     }
 
     pub async fn try_rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
@@ -102,27 +94,19 @@ impl Session {
 
     /// The one value of a query.
     pub async fn value(&self, sql: &str) -> String {
-        self.try_value(sql)
-            .await
-            .unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)))
+        self.try_value(sql).await.unwrap_or_else(|failure| panic!("{failure}\nin {}", shortened(sql)))
     }
 
     pub async fn try_value(&self, sql: &str) -> Result<String> {
         let mut rows = self.try_rows(sql).await?;
-        assert!(
-            rows.len() == 1 && rows[0].len() == 1,
-            "one value expected, not {rows:?}\nof {}",
-            shortened(sql)
-        );
+        assert!(rows.len() == 1 && rows[0].len() == 1, "one value expected, not {rows:?}\nof {}", shortened(sql));
         Ok(rows.remove(0).remove(0))
     }
 
     /// The one number of a query.
     pub async fn number(&self, sql: &str) -> i64 {
         let value = self.value(sql).await;
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{value} is no number\nof {}", shortened(sql)))
+        value.parse().unwrap_or_else(|_| panic!("{value} is no number\nof {}", shortened(sql)))
     }
 
     /// The SQLSTATE with which a statement is refused.
@@ -137,9 +121,5 @@ impl Session {
 
 fn shortened(sql: &str) -> String {
     let head: String = sql.chars().take(500).collect();
-    if head.len() < sql.len() {
-        format!("{head} … ({} bytes)", sql.len())
-    } else {
-        head
-    }
+    if head.len() < sql.len() { format!("{head} … ({} bytes)", sql.len()) } else { head }
 }

@@ -16,9 +16,7 @@ const DATABASE: &str = "shop";
 async fn original(settings: &[(&str, &str)]) -> Cluster {
     let cluster = Cluster::start(&Postgres::fifteen(), settings);
     let session = cluster.database(DATABASE).await;
-    session
-        .run("SELECT gundb.create_stream('moves'); SELECT gundb.set_site_name('paris')")
-        .await;
+    session.run("SELECT gundb.create_stream('moves'); SELECT gundb.set_site_name('paris')").await;
     append(&session, "before").await;
     cluster.restart();
     append(&cluster.connect(DATABASE).await, "before, second life").await;
@@ -34,11 +32,7 @@ async fn append(session: &Session, who: &str) {
         ))
         .await;
     for n in 0..10 {
-        session
-            .run(&format!(
-                "BEGIN; INSERT INTO moves (type, key) VALUES ('Moved', '{who} {n}'); COMMIT"
-            ))
-            .await;
+        session.run(&format!("BEGIN; INSERT INTO moves (type, key) VALUES ('Moved', '{who} {n}'); COMMIT")).await;
     }
 }
 
@@ -63,16 +57,10 @@ async fn go_on_apart(original: &Session, copy: &Session) {
         events::assert_whole(session, "moves").await;
         assert_eq!(session.value("SELECT gundb.site_name()").await, "paris");
     }
-    assert_eq!(
-        original.value("SELECT gundb.site_id()").await,
-        copy.value("SELECT gundb.site_id()").await
-    );
+    assert_eq!(original.value("SELECT gundb.site_id()").await, copy.value("SELECT gundb.site_id()").await);
     let own = runs(copy, "copy").await;
     assert_eq!(own.len(), 1, "the copy writes in one run");
-    assert!(
-        own.is_disjoint(&runs(original, "").await),
-        "the original and the copy share a run"
-    );
+    assert!(own.is_disjoint(&runs(original, "").await), "the original and the copy share a run");
 }
 
 /// What both held when they parted has one digest.
@@ -80,11 +68,7 @@ async fn assert_same_past(original: &Session, copy: &Session) {
     let clock = |session| async move { Session::value(session, "SELECT gundb.site_clock()").await };
     let meet = format!("gundb.clock_meet('{}', '{}')", clock(original).await, clock(copy).await);
     let digest = format!("SELECT gundb.digest('moves', {meet})");
-    assert_eq!(
-        original.value(&digest).await,
-        copy.value(&digest).await,
-        "of what both hold"
-    );
+    assert_eq!(original.value(&digest).await, copy.value(&digest).await, "of what both hold");
 }
 
 #[tokio::test]
@@ -155,37 +139,20 @@ async fn an_older_copy_put_back_in_place_gives_no_dot_again() {
     append(&session, "after the restore").await;
     witness.look(&session, "moves").await;
     events::assert_whole(&session, "moves").await;
-    assert!(
-        before.is_disjoint(&runs(&session, "after").await),
-        "the restored server goes on in a run from before"
-    );
-    assert_eq!(
-        session
-            .value("SELECT count(*) FROM moves WHERE key = 'lost with the restore'")
-            .await,
-        "0"
-    );
+    assert!(before.is_disjoint(&runs(&session, "after").await), "the restored server goes on in a run from before");
+    assert_eq!(session.value("SELECT count(*) FROM moves WHERE key = 'lost with the restore'").await, "0");
 }
 
 #[tokio::test]
 async fn a_standby_reads_and_refuses_appends_and_once_promoted_writes_lanes_of_its_own() {
-    let cluster = original(&[
-        ("wal_level", "replica"),
-        ("max_wal_senders", "5"),
-        ("hot_standby", "on"),
-    ])
-    .await;
+    let cluster = original(&[("wal_level", "replica"), ("max_wal_senders", "5"), ("hot_standby", "on")]).await;
     let standby = cluster.base_backup(&["-R", "-X", "stream"]);
     standby.launch();
     let original = cluster.connect(DATABASE).await;
     append(&original, "streamed").await;
     let copy = standby.connect(DATABASE).await;
     let target = original.value("SELECT pg_current_wal_flush_lsn()").await;
-    while copy
-        .value(&format!("SELECT pg_last_wal_replay_lsn() >= '{target}'"))
-        .await
-        != "t"
-    {
+    while copy.value(&format!("SELECT pg_last_wal_replay_lsn() >= '{target}'")).await != "t" {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 

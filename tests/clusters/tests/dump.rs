@@ -34,19 +34,11 @@ fn literal(text: &str) -> String {
 /// A database with something of everything, written in two lives of the server.
 async fn source(postgres: &Postgres) -> Cluster {
     let cluster = Cluster::start(postgres, &[]);
-    cluster
-        .connect("postgres")
-        .await
-        .run(&format!("CREATE DATABASE {}", identifier(SOURCE)))
-        .await;
+    cluster.connect("postgres").await.run(&format!("CREATE DATABASE {}", identifier(SOURCE))).await;
     let session = cluster.connect(SOURCE).await;
-    session
-        .run("CREATE EXTENSION gundb; SELECT gundb.set_site_name('Köln \"1\" of o''brien')")
-        .await;
+    session.run("CREATE EXTENSION gundb; SELECT gundb.set_site_name('Köln \"1\" of o''brien')").await;
     for stream in STREAMS {
-        session
-            .run(&format!("SELECT gundb.create_stream({})", literal(stream)))
-            .await;
+        session.run(&format!("SELECT gundb.create_stream({})", literal(stream))).await;
     }
     session
         .run(
@@ -107,44 +99,23 @@ async fn write(session: &Session) {
 async fn state(session: &Session) -> Vec<(&'static str, Vec<Vec<String>>)> {
     let mut state = Vec::new();
     for (what, query) in [
-        (
-            "events",
-            "SELECT tableoid::regclass::text, e.* FROM gundb.event e ORDER BY 1, site, lane, seq",
-        ),
+        ("events", "SELECT tableoid::regclass::text, e.* FROM gundb.event e ORDER BY 1, site, lane, seq"),
         (
             "contexts",
             "SELECT gundb.context(gundb.dot(site, gundb.stream_id(t.name), lane, seq)) FROM gundb.event e JOIN gundb.stream_table t ON t.relid = e.tableoid ORDER BY t.name, site, lane, seq",
         ),
-        (
-            "streams",
-            "SELECT name, \"table\", closed, rows FROM gundb.stream ORDER BY name",
-        ),
-        (
-            "event types",
-            "SELECT stream, type, version, schema, defined FROM gundb.event_type ORDER BY 1, 2",
-        ),
-        (
-            "consumers",
-            "SELECT name, stream, types, position, owner, lag FROM gundb.consumer ORDER BY name",
-        ),
+        ("streams", "SELECT name, \"table\", closed, rows FROM gundb.stream ORDER BY name"),
+        ("event types", "SELECT stream, type, version, schema, defined FROM gundb.event_type ORDER BY 1, 2"),
+        ("consumers", "SELECT name, stream, types, position, owner, lag FROM gundb.consumer ORDER BY name"),
         ("site", "SELECT gundb.site_id(), gundb.site_name()"),
         ("sites", "SELECT * FROM gundb.site ORDER BY site"),
         ("clock", "SELECT gundb.site_clock()"),
         ("digest", "SELECT gundb.digest()"),
-        (
-            "digests",
-            "SELECT name, gundb.digest(name) FROM gundb.stream_table ORDER BY name",
-        ),
-        (
-            "what is read",
-            "SELECT r.* FROM gundb.read(max => 1000000) WITH ORDINALITY AS r ORDER BY ordinality",
-        ),
+        ("digests", "SELECT name, gundb.digest(name) FROM gundb.stream_table ORDER BY name"),
+        ("what is read", "SELECT r.* FROM gundb.read(max => 1000000) WITH ORDINALITY AS r ORDER BY ordinality"),
         ("history", "SELECT * FROM gundb.history('orders', 'A')"),
         ("runs", "SELECT DISTINCT * FROM gundb.own_run ORDER BY started"),
-        (
-            "epochs",
-            "SELECT DISTINCT site, run, number, clock::text FROM gundb.epoch ORDER BY 1, 2, 3",
-        ),
+        ("epochs", "SELECT DISTINCT site, run, number, clock::text FROM gundb.epoch ORDER BY 1, 2, 3"),
         ("spans", "SELECT * FROM gundb.span ORDER BY site, xact, stream"),
         ("mark", "SELECT last_value FROM gundb.hlc_mark"),
         (
@@ -174,10 +145,7 @@ async fn assert_restored(source: &Session, restored: &Session, how: &str) {
         } else {
             let missing = before.iter().find(|row| !after.contains(row));
             let extra = after.iter().find(|row| !before.contains(row));
-            assert!(
-                before == after,
-                "{how}: {what}: {missing:#?} is missing, {extra:#?} was not there"
-            );
+            assert!(before == after, "{how}: {what}: {missing:#?} is missing, {extra:#?} was not there");
         }
     }
 }
@@ -190,39 +158,17 @@ async fn assert_goes_on(source: &Session, restored: &Session, how: &str) {
     let runs = "SELECT DISTINCT split_part(lane::text, '-', 1) FROM moves ORDER BY 1";
     let before = source.rows(runs).await;
     let last = source.value("SELECT max(hlc) FROM moves").await;
-    let unread = source
-        .number("SELECT lag FROM gundb.consumer WHERE name = 'all of it'")
-        .await;
+    let unread = source.number("SELECT lag FROM gundb.consumer WHERE name = 'all of it'").await;
     restored.run("INSERT INTO moves (type) VALUES ('Numbers'), ('After'); SELECT gundb.append('orders', 'Paid', key => 'A', expected_version => 2)").await;
     witness.look(restored, "moves").await;
     events::assert_whole(restored, "moves").await;
-    let new = restored
-        .rows(&format!(
-            "SELECT DISTINCT split_part(lane::text, '-', 1) FROM moves WHERE hlc > '{last}'"
-        ))
-        .await;
-    assert!(
-        new.len() == 1 && !before.contains(&new[0]),
-        "{how}: {new:?} is to be one new run, beside {before:?}"
-    );
+    let new =
+        restored.rows(&format!("SELECT DISTINCT split_part(lane::text, '-', 1) FROM moves WHERE hlc > '{last}'")).await;
+    assert!(new.len() == 1 && !before.contains(&new[0]), "{how}: {new:?} is to be one new run, beside {before:?}");
+    assert_eq!(restored.number("SELECT count(*) FROM gundb.consume('all of it', 1000000)").await, unread + 3, "{how}");
+    assert_eq!(restored.value("SELECT string_agg(type, ' ') FROM gundb.consume('at the end')").await, "Paid", "{how}");
     assert_eq!(
-        restored
-            .number("SELECT count(*) FROM gundb.consume('all of it', 1000000)")
-            .await,
-        unread + 3,
-        "{how}"
-    );
-    assert_eq!(
-        restored
-            .value("SELECT string_agg(type, ' ') FROM gundb.consume('at the end')")
-            .await,
-        "Paid",
-        "{how}"
-    );
-    assert_eq!(
-        restored
-            .refusal("SELECT gundb.append('orders', 'Ordered', '{\"sku\": \"B\"}')")
-            .await,
+        restored.refusal("SELECT gundb.append('orders', 'Ordered', '{\"sku\": \"B\"}')").await,
         "GD003",
         "{how}"
     );
@@ -251,19 +197,11 @@ fn psql(cluster: &Cluster, database: &str, file: &Path) {
 }
 
 fn pg_restore(cluster: &Cluster, database: &str, file: &Path, arguments: &[&str]) {
-    run(cluster
-        .client("pg_restore")
-        .args(["-e", "-d", database])
-        .args(arguments)
-        .arg(file));
+    run(cluster.client("pg_restore").args(["-e", "-d", database]).args(arguments).arg(file));
 }
 
 async fn empty(cluster: &Cluster, name: &str) -> String {
-    cluster
-        .connect("postgres")
-        .await
-        .run(&format!("CREATE DATABASE {} TEMPLATE template0", identifier(name)))
-        .await;
+    cluster.connect("postgres").await.run(&format!("CREATE DATABASE {} TEMPLATE template0", identifier(name))).await;
     name.to_owned()
 }
 
@@ -271,10 +209,7 @@ async fn empty(cluster: &Cluster, name: &str) -> String {
 fn pairs() -> Vec<(Postgres, Postgres)> {
     let all = Postgres::all();
     let pair = |from: &Postgres| {
-        all.iter()
-            .filter(|to| to.version() >= from.version())
-            .map(|to| (from.clone(), to.clone()))
-            .collect::<Vec<_>>()
+        all.iter().filter(|to| to.version() >= from.version()).map(|to| (from.clone(), to.clone())).collect::<Vec<_>>()
     };
     all.iter().flat_map(pair).collect()
 }
@@ -321,8 +256,7 @@ async fn the_tables_of_a_stream_alone_keep_their_coordinates_where_the_extension
     let copy = cluster.connect(&database).await;
     copy.run("CREATE EXTENSION gundb; CREATE FUNCTION own_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'").await;
     // The copy is a site of its own, with events and definitions, before the dump arrives.
-    copy.run("SELECT gundb.create_stream('own'); INSERT INTO own (type) VALUES ('Own')")
-        .await;
+    copy.run("SELECT gundb.create_stream('own'); INSERT INTO own (type) VALUES ('Own')").await;
     for stream in STREAMS {
         let table = identifier(stream);
         psql(&cluster, &database, &dump(&cluster, SOURCE, "table", &["-t", &table]));
@@ -349,10 +283,7 @@ async fn a_data_only_dump_is_loaded_between_begin_restore_and_end_restore() {
     // Supplied coordinates are refused, unless somebody says that this is a restore.
     let moves = dump(&cluster, SOURCE, "moves", &["--data-only", "--inserts", "-t", "moves"]);
     let statements = std::fs::read_to_string(&moves).unwrap();
-    let insert = statements
-        .lines()
-        .find(|line| line.starts_with("INSERT"))
-        .expect("a row of moves");
+    let insert = statements.lines().find(|line| line.starts_with("INSERT")).expect("a row of moves");
     assert_eq!(copy.refusal(insert).await, "GD002");
 
     copy.run("SELECT gundb.begin_restore()").await;
@@ -362,11 +293,7 @@ async fn a_data_only_dump_is_loaded_between_begin_restore_and_end_restore() {
     assert_eq!(copy.refusal(insert).await, "GD002");
     assert_restored(&original, &copy, "data only").await;
     assert_goes_on(&original, &copy, "data only").await;
-    assert_eq!(
-        copy.refusal("SELECT gundb.begin_restore()").await,
-        "55000",
-        "after an append of its own"
-    );
+    assert_eq!(copy.refusal("SELECT gundb.begin_restore()").await, "55000", "after an append of its own");
 }
 
 #[tokio::test]
@@ -374,16 +301,8 @@ async fn a_restore_that_disabled_triggers_is_mended() {
     let cluster = source(&Postgres::fifteen()).await;
     let original = cluster.connect(SOURCE).await;
     let database = empty(&cluster, "disabled").await;
-    psql(
-        &cluster,
-        &database,
-        &dump(&cluster, SOURCE, "schema", &["--schema-only"]),
-    );
-    psql(
-        &cluster,
-        &database,
-        &dump(&cluster, SOURCE, "the data", &["--data-only", "--disable-triggers"]),
-    );
+    psql(&cluster, &database, &dump(&cluster, SOURCE, "schema", &["--schema-only"]));
+    psql(&cluster, &database, &dump(&cluster, SOURCE, "the data", &["--data-only", "--disable-triggers"]));
     cluster.restart();
     let (original, copy) = {
         drop(original);
@@ -396,11 +315,7 @@ async fn a_restore_that_disabled_triggers_is_mended() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(
-        copy.number(disabled).await,
-        0,
-        "the worker enables what --disable-triggers left disabled"
-    );
+    assert_eq!(copy.number(disabled).await, 0, "the worker enables what --disable-triggers left disabled");
     assert_restored(&original, &copy, "with --disable-triggers").await;
     assert_goes_on(&original, &copy, "with --disable-triggers").await;
 }

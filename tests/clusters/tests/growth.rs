@@ -24,10 +24,7 @@ fn ratio(large: Duration, small: Duration) -> f64 {
 fn assert_linear(what: &str, small: Duration, large: Duration) {
     let ratio = ratio(large, small);
     println!("{what}: 1,000 in {small:.0?}, 10,000 in {large:.0?}, a factor of {ratio:.1}");
-    assert!(
-        ratio < TEN_TIMES_MAX,
-        "{what} is not linear: ten times as many take {ratio:.1} times as long"
-    );
+    assert!(ratio < TEN_TIMES_MAX, "{what} is not linear: ten times as many take {ratio:.1} times as long");
 }
 
 #[tokio::test]
@@ -94,16 +91,11 @@ async fn a_thousand_streams_cost_an_append_nothing() {
         "appending to one of {STREAMS} streams takes {:.1} times as long",
         ratio(same, one)
     );
-    assert!(
-        ratio(many, one) < 4.0,
-        "appending to {STREAMS} streams takes {:.1} times as long",
-        ratio(many, one)
-    );
+    assert!(ratio(many, one) < 4.0, "appending to {STREAMS} streams takes {:.1} times as long", ratio(many, one));
 
     // All of them in one transaction, which a reader of all gets whole.
-    let transaction = (0..STREAMS).fold(String::new(), |sql, i| {
-        sql + &format!("INSERT INTO \"stream {i}\" (type) VALUES ('Wide');\n")
-    });
+    let transaction = (0..STREAMS)
+        .fold(String::new(), |sql, i| sql + &format!("INSERT INTO \"stream {i}\" (type) VALUES ('Wide');\n"));
     let wide = timed(&session, &format!("BEGIN; {transaction}; COMMIT")).await;
     session.run("CREATE TEMP TABLE page AS SELECT * FROM gundb.read(after => (SELECT gundb.clock_of(gundb.dot(site, gundb.stream_id(stream.name), lane, seq)) FROM gundb.stream JOIN gundb.event e ON e.tableoid = stream.\"table\" WHERE type <> 'Wide'), max => 1)").await;
     assert_eq!(
@@ -121,10 +113,7 @@ async fn a_thousand_streams_cost_an_append_nothing() {
     let first = timed(&session, "INSERT INTO \"stream 7\" (type) VALUES ('Moved')").await;
     let second = timed(&session, "INSERT INTO \"stream 8\" (type) VALUES ('Moved')").await;
     println!("after a restart: the first append {first:.0?}, the second {second:.0?}");
-    assert!(
-        first < Duration::from_secs(5),
-        "the first append after a restart takes {first:.1?}"
-    );
+    assert!(first < Duration::from_secs(5), "the first append after a restart takes {first:.1?}");
 }
 
 #[tokio::test]
@@ -148,20 +137,12 @@ async fn the_first_append_after_a_restart_does_not_depend_on_how_many_events_the
             cluster.restart();
             let session = cluster.connect(&name).await;
             // Reads the table's first page and the catalog, so that the rest is gundb's.
-            session
-                .run("SELECT FROM moves LIMIT 1; SELECT count(*) FROM gundb.stream_table")
-                .await;
+            session.run("SELECT FROM moves LIMIT 1; SELECT count(*) FROM gundb.stream_table").await;
             times.push(timed(&session, "INSERT INTO moves (type) VALUES ('Moved')").await);
         }
         times.sort();
         medians.push(times[times.len() / 2]);
     }
-    println!(
-        "the first append after a restart: {:.1?} with 1,000 events, {:.1?} with {many}",
-        medians[0], medians[1]
-    );
-    assert!(
-        medians[1] < 2 * medians[0] + Duration::from_millis(20),
-        "start-up grows with the events"
-    );
+    println!("the first append after a restart: {:.1?} with 1,000 events, {:.1?} with {many}", medians[0], medians[1]);
+    assert!(medians[1] < 2 * medians[0] + Duration::from_millis(20), "start-up grows with the events");
 }

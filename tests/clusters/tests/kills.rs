@@ -57,26 +57,17 @@ async fn what_is_acknowledged_survives_kills_and_no_dot_is_given_twice() {
     let server_kills = seed::count("GUNDB_SERVER_KILLS", 5);
     let mut random = seed::generator();
     // The WAL writer sleeps, so that a commit under `off` stays in memory until a client under `on` commits.
-    let settings = [
-        ("track_commit_timestamp", "on"),
-        ("wal_writer_delay", "10s"),
-        ("max_connections", "50"),
-    ];
+    let settings = [("track_commit_timestamp", "on"), ("wal_writer_delay", "10s"), ("max_connections", "50")];
     let cluster = Cluster::start(&Postgres::fifteen(), &settings);
     let session = cluster.database(DATABASE).await;
-    session
-        .run("SELECT gundb.create_stream('moves'); SELECT gundb.create_consumer('reader', 'moves')")
-        .await;
-    session
-        .run("CREATE TABLE consumed (n bigserial, dot text, id text)")
-        .await;
+    session.run("SELECT gundb.create_stream('moves'); SELECT gundb.create_consumer('reader', 'moves')").await;
+    session.run("CREATE TABLE consumed (n bigserial, dot text, id text)").await;
     drop(session);
 
     let cluster = Arc::new(cluster);
     let log = Arc::new(Log::default());
-    let mut tasks: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(writer(cluster.clone(), log.clone(), number, random.fork())))
-        .collect();
+    let mut tasks: Vec<_> =
+        (0..CLIENTS).map(|number| tokio::spawn(writer(cluster.clone(), log.clone(), number, random.fork()))).collect();
     tasks.push(tokio::spawn(watcher(cluster.clone(), log.clone())));
     tasks.push(tokio::spawn(consumer(cluster.clone(), log.clone())));
 
@@ -115,65 +106,44 @@ async fn what_is_acknowledged_survives_kills_and_no_dot_is_given_twice() {
     cluster.launch();
     let session = cluster.connect(DATABASE).await;
     let held = events::all(&session, "moves").await;
-    log.witness.lock().unwrap().look(&session, "moves").await;
+    let rows = session.rows(&format!("SELECT {} FROM moves", events::returning())).await;
+    log.witness.lock().unwrap().rows(rows);
     for (dot, event) in log.durable.lock().unwrap().iter() {
-        assert_eq!(
-            held.get(dot),
-            Some(event),
-            "the acknowledged event {dot} is lost or changed"
-        );
+        assert_eq!(held.get(dot), Some(event), "the acknowledged event {dot} is lost or changed");
     }
-    let lost = log
-        .hopeful
-        .lock()
-        .unwrap()
-        .keys()
-        .filter(|dot| !held.contains_key(*dot))
-        .count();
+    let lost = log.hopeful.lock().unwrap().keys().filter(|dot| !held.contains_key(*dot)).count();
     let ids: HashMap<&str, usize> = held.values().fold(HashMap::new(), |mut ids, event| {
         *ids.entry(event.id.as_str()).or_default() += 1;
         ids
     });
     for id in log.insisted.lock().unwrap().iter() {
-        assert_eq!(
-            ids.get(id.as_str()),
-            Some(&1),
-            "event {id} was appended until it was acknowledged: once it counts"
-        );
+        assert_eq!(ids.get(id.as_str()), Some(&1), "event {id} was appended until it was acknowledged: once it counts");
     }
     events::assert_whole(&session, "moves").await;
     events::assert_commit_order(&session, "moves").await;
-    assert_eq!(
-        consume(&session, 1_000_000).await.expect("the consumer reads on"),
-        0,
-        "the consumer had not read all"
-    );
-    let skipped = session
-        .number("SELECT count(*) FROM (SELECT id::text FROM moves EXCEPT ALL SELECT id FROM consumed) s")
-        .await;
-    let twice = session
-        .number("SELECT count(*) FROM (SELECT id FROM consumed EXCEPT ALL SELECT id::text FROM moves) s")
-        .await;
-    assert_eq!(
-        (skipped, twice),
-        (0, 0),
-        "events that the consumer skipped, and got twice"
-    );
+    assert_eq!(consume(&session, 1_000_000).await.expect("the consumer reads on"), 0, "the consumer had not read all");
+    let skipped =
+        session.number("SELECT count(*) FROM (SELECT id::text FROM moves EXCEPT ALL SELECT id FROM consumed) s").await;
+    let twice =
+        session.number("SELECT count(*) FROM (SELECT id FROM consumed EXCEPT ALL SELECT id::text FROM moves) s").await;
+    assert_eq!((skipped, twice), (0, 0), "events that the consumer skipped, and got twice");
 
-    let runs = session
-        .number("SELECT count(DISTINCT lane::bigint >> 16) FROM moves")
-        .await;
+    for crash in ["terminated by signal 11", "terminated by signal 6", "PANIC"] {
+        assert_eq!(cluster.log_count(crash), 0, "the server crashed by itself: {crash}");
+    }
+    let runs = session.number("SELECT count(DISTINCT lane::bigint >> 16) FROM moves").await;
     println!(
         "killed: {killed:?}; restarts logged: {}",
         cluster.log_count("database system is ready to accept connections") - 1
     );
+    let lanes = session.value("SELECT count(DISTINCT (site, lane)) FROM moves").await;
     println!(
         "acknowledged: {} events ({} under on), held: {}, dots seen: {}, runs with events: {runs}, lanes: {}",
         log.acknowledged.load(Relaxed),
         log.durable.lock().unwrap().len(),
         held.len(),
         log.witness.lock().unwrap().len(),
-        session.value("SELECT count(DISTINCT (site, lane)) FROM moves").await,
+        lanes,
     );
     println!(
         "hits: lost after an acknowledgement under off: {lost}; calls that a kill left unanswered: {}; repeated appends that \
@@ -255,9 +225,7 @@ async fn writer(cluster: Arc<Cluster>, log: Arc<Log>, number: usize, mut random:
                     2 => log.acknowledge(durable, session.try_rows(&insert(&name, 5)).await?),
                     3 => transaction(&session, &log, durable, &name, &mut random).await?,
                     4 => {
-                        session
-                            .try_run(&format!("BEGIN; {}; ROLLBACK", insert(&name, 3)))
-                            .await?;
+                        session.try_run(&format!("BEGIN; {}; ROLLBACK", insert(&name, 3))).await?;
                         log.rolled_back.fetch_add(3, Relaxed);
                     }
                     _ => {
@@ -325,9 +293,7 @@ async fn insist(session: &Session, log: &Log, durable: bool, id: &str) -> Result
     if session.try_value(&call).await? == "t" {
         log.duplicates.fetch_add(1, Relaxed);
     }
-    let rows = session
-        .try_rows(&format!("SELECT {} FROM moves WHERE id = '{id}'", events::returning()))
-        .await?;
+    let rows = session.try_rows(&format!("SELECT {} FROM moves WHERE id = '{id}'", events::returning())).await?;
     assert_eq!(rows.len(), 1, "event {id}");
     log.acknowledge(durable, rows);
     if durable {
@@ -378,11 +344,7 @@ async fn consumer(cluster: Arc<Cluster>, log: Arc<Log>) {
     }
     // The rest, unhurried.
     let session = cluster.connect(DATABASE).await;
-    while consume(&session, 1_000)
-        .await
-        .unwrap_or_else(|failure: Failure| panic!("{failure}"))
-        > 0
-    {}
+    while consume(&session, 1_000).await.unwrap_or_else(|failure: Failure| panic!("{failure}")) > 0 {}
 }
 
 async fn consume(session: &Session, max: usize) -> Result<usize> {
