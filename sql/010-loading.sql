@@ -15,3 +15,5 @@ COMMENT ON FUNCTION gundb.check_loading() IS
     'Raises an error, with the command that mends it, unless gundb was loaded when the server started and the database is in UTF8.';
 
 SELECT gundb.check_loading();
+
+GRANT USAGE ON SCHEMA gundb TO PUBLIC;

@@ -159,12 +159,51 @@ CREATE FUNCTION gundb.chain_ne(gundb.chain, gundb.chain) RETURNS boolean
 COMMENT ON FUNCTION gundb.chain_ne(gundb.chain, gundb.chain) IS 'Implements <> of chain.';
 CREATE OPERATOR pg_catalog.= (
     LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_eq,
-    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES, MERGES
 );
 CREATE OPERATOR pg_catalog.<> (
     LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_ne,
     COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel
 );
+CREATE FUNCTION gundb.chain_lt(gundb.chain, gundb.chain) RETURNS boolean
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_lt';
+COMMENT ON FUNCTION gundb.chain_lt(gundb.chain, gundb.chain) IS 'Implements < of chain.';
+CREATE OPERATOR pg_catalog.< (
+    LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_lt, COMMUTATOR = OPERATOR(pg_catalog.>),
+    NEGATOR = OPERATOR(pg_catalog.>=), RESTRICT = scalarltsel, JOIN = scalarltjoinsel
+);
+CREATE FUNCTION gundb.chain_le(gundb.chain, gundb.chain) RETURNS boolean
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_le';
+COMMENT ON FUNCTION gundb.chain_le(gundb.chain, gundb.chain) IS 'Implements <= of chain.';
+CREATE OPERATOR pg_catalog.<= (
+    LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_le, COMMUTATOR = OPERATOR(pg_catalog.>=),
+    NEGATOR = OPERATOR(pg_catalog.>), RESTRICT = scalarlesel, JOIN = scalarlejoinsel
+);
+CREATE FUNCTION gundb.chain_gt(gundb.chain, gundb.chain) RETURNS boolean
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_gt';
+COMMENT ON FUNCTION gundb.chain_gt(gundb.chain, gundb.chain) IS 'Implements > of chain.';
+CREATE OPERATOR pg_catalog.> (
+    LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_gt, COMMUTATOR = OPERATOR(pg_catalog.<),
+    NEGATOR = OPERATOR(pg_catalog.<=), RESTRICT = scalargtsel, JOIN = scalargtjoinsel
+);
+CREATE FUNCTION gundb.chain_ge(gundb.chain, gundb.chain) RETURNS boolean
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_ge';
+COMMENT ON FUNCTION gundb.chain_ge(gundb.chain, gundb.chain) IS 'Implements >= of chain.';
+CREATE OPERATOR pg_catalog.>= (
+    LEFTARG = gundb.chain, RIGHTARG = gundb.chain, FUNCTION = gundb.chain_ge, COMMUTATOR = OPERATOR(pg_catalog.<=),
+    NEGATOR = OPERATOR(pg_catalog.<), RESTRICT = scalargesel, JOIN = scalargejoinsel
+);
+CREATE FUNCTION gundb.chain_cmp(gundb.chain, gundb.chain) RETURNS integer
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_cmp';
+COMMENT ON FUNCTION gundb.chain_cmp(gundb.chain, gundb.chain) IS 'Orders two chains by their bytes.';
+CREATE FUNCTION gundb.chain_hash(gundb.chain) RETURNS integer
+    LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'uuid_hash';
+COMMENT ON FUNCTION gundb.chain_hash(gundb.chain) IS 'Hash of a chain.';
+CREATE OPERATOR CLASS gundb.chain_ops DEFAULT FOR TYPE gundb.chain USING btree AS
+    OPERATOR 1 pg_catalog.<, OPERATOR 2 pg_catalog.<=, OPERATOR 3 pg_catalog.=, OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>, FUNCTION 1 gundb.chain_cmp(gundb.chain, gundb.chain);
+CREATE OPERATOR CLASS gundb.chain_hash_ops DEFAULT FOR TYPE gundb.chain USING hash AS
+    OPERATOR 1 pg_catalog.=, FUNCTION 1 gundb.chain_hash(gundb.chain);
 CREATE CAST (gundb.chain AS uuid) WITHOUT FUNCTION;
 
 -- --------------------------------------------------------------------------------------------------------------------
@@ -299,7 +338,7 @@ COMMENT ON FUNCTION gundb.clock_eq(gundb.clock, gundb.clock) IS
     'Whether two clocks cover the same.';
 CREATE OPERATOR pg_catalog.= (
     LEFTARG = gundb.clock, RIGHTARG = gundb.clock, FUNCTION = gundb.clock_eq,
-    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
 );
 CREATE FUNCTION gundb.clock_ne(gundb.clock, gundb.clock) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'gundb_clock_ne';
@@ -375,6 +414,11 @@ CREATE FUNCTION gundb.clock_entries(clock gundb.clock) RETURNS TABLE (site uuid,
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'gundb_clock_entries';
 COMMENT ON FUNCTION gundb.clock_entries(gundb.clock) IS
     'The clock''s entries as rows.';
+CREATE FUNCTION gundb.clock_hash(gundb.clock) RETURNS integer
+    LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'hashvarlena';
+COMMENT ON FUNCTION gundb.clock_hash(gundb.clock) IS 'Hash of a clock: equal clocks have equal bytes.';
+CREATE OPERATOR CLASS gundb.clock_hash_ops DEFAULT FOR TYPE gundb.clock USING hash AS
+    OPERATOR 1 pg_catalog.=, FUNCTION 1 gundb.clock_hash(gundb.clock);
 CREATE CAST (gundb.clock AS jsonb) WITH INOUT;
 CREATE CAST (jsonb AS gundb.clock) WITH INOUT;
 

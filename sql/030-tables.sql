@@ -32,7 +32,7 @@ COMMENT ON COLUMN gundb.event.type  IS 'What happened.';
 COMMENT ON COLUMN gundb.event.key   IS 'The entity it happened to, if any.';
 COMMENT ON COLUMN gundb.event.data  IS 'What the event says.';
 COMMENT ON COLUMN gundb.event.meta  IS 'What is said about the event: an object.';
-GRANT SELECT ON gundb.event TO PUBLIC;
+-- A scan of the parent asks for the right to the parent only, so it is nobody's but the owner's until granted.
 
 -- Runs of this site, and so its identity: the last row's site. A run is written by the first transactions that
 -- append in it, so a row may stand here several times; all copies are equal.

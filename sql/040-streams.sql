@@ -19,7 +19,7 @@ CREATE VIEW gundb.stream_table AS
     SELECT pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8') AS name,
            t.tgrelid AS relid
       FROM pg_catalog.pg_inherits i
-      JOIN pg_catalog.pg_trigger t ON t.tgrelid = i.inhrelid AND t.tgname = 'zz_gundb_stamp' AND t.tgnargs = 1
+      JOIN pg_catalog.pg_trigger t ON t.tgrelid = i.inhrelid AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1
      WHERE i.inhparent = 'gundb.event'::pg_catalog.regclass;
 COMMENT ON VIEW gundb.stream_table IS 'The streams that have a table here.';
 GRANT SELECT ON gundb.stream_table TO PUBLIC;
@@ -30,12 +30,12 @@ COMMENT ON FUNCTION gundb.create_stream(text, text, boolean) IS
     'Declares a stream and makes its table, named like the stream in the current schema, or as_table (schema.table). Declared again: a notice, nothing else. closed: only defined event types may be appended. The caller owns the table.';
 
 CREATE FUNCTION gundb.drop_stream(name text) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_stream';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_stream';
 COMMENT ON FUNCTION gundb.drop_stream(text) IS
     'Drops a stream''s table with its events, here only. For the owner of the table. Fails where something depends on the table. No dot of it is ever issued again.';
 
 CREATE FUNCTION gundb.detach_stream(name text) RETURNS regclass
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_detach_stream';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_detach_stream';
 COMMENT ON FUNCTION gundb.detach_stream(text) IS
     'Makes a stream''s table a plain table: lane, hlc, xact and chain become text, the triggers go. Rewrites the table. For its owner.';
 
@@ -53,7 +53,7 @@ CREATE FUNCTION gundb.site_name() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_site_name';
 COMMENT ON FUNCTION gundb.site_name() IS 'This site''s name; until one is given, the first eight digits of its uuid.';
 CREATE FUNCTION gundb.set_site_name(name text) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_set_site_name';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_set_site_name';
 COMMENT ON FUNCTION gundb.set_site_name(text) IS 'Names this site: 1 to 63 bytes, no control characters, no /. Names need not be unique; uuids are.';
 CREATE FUNCTION gundb.hlc_now() RETURNS gundb.hlc
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_hlc_now';
@@ -86,7 +86,8 @@ CREATE VIEW gundb.site AS
           FROM gundb.runs() r GROUP BY r.site
     ), named AS (
         SELECT DISTINCT ON (d.key) d.key::uuid AS site, d.data->>'name' AS name
-          FROM gundb.definitions() d WHERE d.type = 'SiteNamed'
+          FROM gundb.definitions() d
+         WHERE d.type = 'SiteNamed' AND d.key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
          ORDER BY d.key, d.hlc DESC, d.site DESC, d.lane DESC, d.seq DESC
     )
     SELECT site,
@@ -103,11 +104,11 @@ CREATE VIEW gundb.event_type AS
     SELECT DISTINCT ON (d.key, d.data->>'type')
            d.key AS stream, d.data->>'type' AS type, (d.data->>'version')::integer AS version,
            nullif(d.data->'schema', 'null') AS schema, d.hlc::timestamptz AS defined
-      FROM gundb.definitions() d WHERE d.type = 'EventDefined'
+      FROM gundb.definitions() d WHERE d.type = 'EventDefined' AND d.data->>'version' ~ '^[0-9]{1,9}$'
      ORDER BY d.key, d.data->>'type', (d.data->>'version')::integer DESC, d.hlc DESC, d.site DESC, d.lane DESC, d.seq DESC;
 COMMENT ON VIEW gundb.event_type IS 'The newest version of each defined event type.';
 GRANT SELECT ON gundb.event_type TO PUBLIC;
 
 REVOKE ALL ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text), gundb.detach_stream(text),
-    gundb.define_event(text, text, jsonb, integer, regprocedure), gundb.set_site_name(text)
+    gundb.define_event(text, text, jsonb, integer, regprocedure), gundb.set_site_name(text), gundb.stamp(), gundb.guard()
     FROM PUBLIC;

@@ -28,14 +28,14 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT gundb.dot(e.site, gundb.stream_id(%1$L), e.lane, e.seq), e.hlc, e.id, e.type, e.data, e.meta
-           FROM %2$s e WHERE e.key = $1 ORDER BY e.hlc, e.site, e.lane, e.seq',
+           FROM ONLY %2$s e WHERE e.key = $1 ORDER BY e.hlc, e.site, e.lane, e.seq',
         stream, gundb.stream_regclass(stream)) USING key;
 END
 $$;
 COMMENT ON FUNCTION gundb.history(text, text) IS 'The events of one key, in total order. Needs SELECT on the stream''s table.';
 
 CREATE FUNCTION gundb.stream_regclass(stream text) RETURNS regclass
-    LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_stream_regclass';
+    LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_stream_regclass';
 COMMENT ON FUNCTION gundb.stream_regclass(text) IS 'The table of a stream; GD008 if there is none.';
 
 CREATE FUNCTION gundb.stream_rows(stream text) RETURNS bigint
@@ -52,7 +52,7 @@ CREATE VIEW gundb.stream AS
     SELECT t.name,
            gundb.stream_id(t.name) AS stream,
            t.relid::regclass AS "table",
-           coalesce((SELECT (d.data->>'closed')::boolean FROM gundb.definitions() d
+           coalesce((SELECT d.data->'closed' = 'true' FROM gundb.definitions() d
                       WHERE d.type = 'StreamDeclared' AND d.key = t.name
                       ORDER BY d.hlc DESC, d.site DESC, d.lane DESC, d.seq DESC LIMIT 1), false) AS closed,
            r.rows,
@@ -77,7 +77,7 @@ CREATE TABLE gundb.consumer_state (
     stream   text,
     types    text[],
     position gundb.clock NOT NULL,
-    owner    name        NOT NULL,
+    owner    regrole     NOT NULL,
     created  timestamptz NOT NULL DEFAULT pg_catalog.now(),
     moved    timestamptz
 );
@@ -85,7 +85,7 @@ COMMENT ON TABLE gundb.consumer_state IS 'The consumers, and the clock up to whi
 SELECT pg_catalog.pg_extension_config_dump('gundb.consumer_state', '');
 
 CREATE FUNCTION gundb.consumers()
-    RETURNS TABLE (name text, stream text, types text[], "position" gundb.clock, owner name, lag bigint, moved timestamptz)
+    RETURNS TABLE (name text, stream text, types text[], "position" gundb.clock, owner regrole, lag bigint, moved timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     AS $$ SELECT c.name, c.stream, c.types, c.position, c.owner, gundb.events_after(c.stream, c.position), c.moved
@@ -113,5 +113,5 @@ CREATE FUNCTION gundb.seek_consumer(name text, start text DEFAULT 'beginning', a
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_seek_consumer';
 COMMENT ON FUNCTION gundb.seek_consumer(text, text, gundb.clock) IS 'Moves a consumer to the beginning, the end, or a clock.';
 CREATE FUNCTION gundb.drop_consumer(name text) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_consumer';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_consumer';
 COMMENT ON FUNCTION gundb.drop_consumer(text) IS 'Drops a consumer.';

@@ -7,7 +7,7 @@ CREATE FUNCTION gundb.reset() RETURNS void
 COMMENT ON FUNCTION gundb.reset() IS
     'Empties every stream and sets every consumer to the beginning; definitions stay. Locks out all appenders. For test suites, while no peer was ever added.';
 CREATE FUNCTION gundb.uninstall(keep_tables boolean DEFAULT true) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_uninstall';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_uninstall';
 COMMENT ON FUNCTION gundb.uninstall(boolean) IS
     'Makes every stream a plain table (or drops it), so that DROP EXTENSION gundb can follow. Rewrites the tables.';
 CREATE FUNCTION gundb.begin_restore() RETURNS void
@@ -19,10 +19,13 @@ CREATE FUNCTION gundb.end_restore() RETURNS void
 COMMENT ON FUNCTION gundb.end_restore() IS 'Ends what begin_restore began.';
 
 CREATE FUNCTION gundb.grant_admin(role name) RETURNS void
-    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF role IS NULL THEN
+        RAISE EXCEPTION 'argument "role" must not be null' USING ERRCODE = '22004';
+    END IF;
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text),
              gundb.detach_stream(text), gundb.define_event(text, text, jsonb, integer, regprocedure),
@@ -80,7 +83,7 @@ CREATE VIEW gundb.health AS
                CASE WHEN pg_catalog.count(*) = 0 THEN 'OK' ELSE 'CRITICAL' END,
                coalesce('Streams with a disabled trigger of gundb: ' || pg_catalog.string_agg(DISTINCT t.name, ', ') || '.',
                         'All triggers of gundb are enabled.'),
-               CASE WHEN pg_catalog.count(*) > 0 THEN 'ALTER TABLE … ENABLE ALWAYS TRIGGER zz_gundb_stamp, gundb_guard, gundb_guard_truncate.' END
+               CASE WHEN pg_catalog.count(*) > 0 THEN 'For each of zz_gundb_stamp, gundb_guard, gundb_guard_truncate: ALTER TABLE … ENABLE ALWAYS TRIGGER …;' END
           FROM t WHERE t.tgname IN ('zz_gundb_stamp', 'gundb_guard', 'gundb_guard_truncate') AND t.tgenabled <> 'A'
         UNION ALL
         SELECT 'durability',

@@ -6,7 +6,7 @@
 use crate::call::ret;
 use crate::catalog::{self, Definition};
 use crate::error::{Error, Result, state};
-use crate::spi::as_owner;
+use crate::spi::{as_owner, as_table_owner};
 use crate::types::stream_name;
 use crate::{drops, run, settings, sql_function, stamp, stream, transaction};
 use gundb_core::schema::Schema;
@@ -65,7 +65,8 @@ pub fn table_of(name: &str) -> Result<Oid> {
 
 fn undefined(name: &str) -> Result<crate::error::Failure> {
     let known = catalog::streams()?;
-    let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{name}\" does not exist"));
+    let shown: String = name.chars().take(100).collect();
+    let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{shown}\" does not exist"));
     Ok(match gundb_core::suggest::similar(name, known.iter().map(|stream| stream.name.as_str())) {
         Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
         None => error.hint("Declare it with SELECT gundb.create_stream('name');"),
@@ -78,7 +79,7 @@ sql_function! {
     fn gundb_drop_stream(call) {
         let name = call.required(call.text(0), "name")?;
         let table = own_table(name)?;
-        as_owner(|| {
+        as_table_owner(table, || {
             catalog::lock_table(table)?;
             // No dot of the dropped stream is issued again, should one of this name be declared anew.
             run::database()?.raise_lane_floor();
@@ -93,7 +94,7 @@ sql_function! {
     fn gundb_detach_stream(call) {
         let name = call.required(call.text(0), "name")?;
         let table = own_table(name)?;
-        as_owner(|| {
+        as_table_owner(table, || {
             catalog::lock_table(table)?;
             run::database()?.raise_lane_floor();
             drops::allowed(|| catalog::detach_table(table))
@@ -121,6 +122,9 @@ sql_function! {
     fn gundb_define_event(call) {
         let name = call.required(call.text(0), "stream")?;
         let kind = call.required(call.text(1), "type")?;
+        if name == SYSTEM_STREAM {
+            return Err(Error::new(b"42939", "event types of the stream of definitions are gundb's own").into());
+        }
         if kind.is_empty() || kind.len() > stamp::TYPE_MAX_BYTES {
             return Err(Error::new(
                 state::INVALID_PARAMETER,
@@ -195,10 +199,13 @@ sql_function! {
     /// `set_site_name(name)`
     fn gundb_set_site_name(call) {
         let name = call.required(call.text(0), "name")?;
-        let fits = !name.is_empty() && name.len() <= 63 && !name.chars().any(|c| c.is_control() || c == '/');
+        let fits = !name.is_empty()
+            && name.len() <= 63
+            && !name.chars().any(|c| c.is_control() || c == '/')
+            && uuid::Uuid::parse_str(name).is_err();
         if !fits {
             return Err(Error::new(state::INVALID_NAME, format!("\"{name}\" cannot name a site"))
-                .hint("A site's name has 1 to 63 bytes, no control characters and no /.")
+                .hint("A site's name has 1 to 63 bytes, no control characters and no /, and is no uuid.")
                 .into());
         }
         let site = run::site()?;
@@ -217,16 +224,25 @@ sql_function! {
     }
 }
 
+/// Locks every appender out of every stream until the end of the transaction, and says which streams there are. The
+/// system stream comes last: an appender that holds a stream may still have to read definitions.
+fn lock_all_streams() -> Result<Vec<catalog::StreamTable>> {
+    catalog::lock_streams()?;
+    let mut streams = crate::spi::with_latest_snapshot(catalog::streams)?;
+    streams.sort_by_key(|stream| stream.name == SYSTEM_STREAM);
+    for stream in &streams {
+        catalog::lock_table(stream.table)?;
+    }
+    Ok(streams)
+}
+
 sql_function! {
     /// `reset()`
     fn gundb_reset(call) {
         as_owner(|| {
-            let streams = catalog::streams()?;
-            for stream in &streams {
-                catalog::lock_table(stream.table)?;
-            }
+            let streams = lock_all_streams()?;
             for stream in streams.iter().filter(|stream| stream.name != SYSTEM_STREAM) {
-                drops::allowed(|| catalog::truncate(stream.table))?;
+                as_table_owner(stream.table, || drops::allowed(|| catalog::truncate(stream.table)))?;
             }
             catalog::forget_positions()?;
             // All appenders are locked out; those to come draw a new run, so no dot is issued twice.
@@ -246,12 +262,14 @@ sql_function! {
             for stream in catalog::streams()? {
                 catalog::lock_table(stream.table)?;
                 run::database()?.raise_lane_floor();
-                drops::allowed(|| {
-                    if keep && stream.name != SYSTEM_STREAM {
-                        catalog::detach_table(stream.table)
-                    } else {
-                        catalog::drop_table(stream.table)
-                    }
+                as_table_owner(stream.table, || {
+                    drops::allowed(|| {
+                        if keep && stream.name != SYSTEM_STREAM {
+                            catalog::detach_table(stream.table)
+                        } else {
+                            catalog::drop_table(stream.table)
+                        }
+                    })
                 })?;
             }
             Ok(())
@@ -268,12 +286,18 @@ sql_function! {
         if !unsafe { pg_sys::superuser() } {
             return Err(Error::new(state::PRIVILEGE, "must be superuser to load events with their coordinates").into());
         }
-        if catalog::last_run()?.is_some() {
+        as_owner(|| {
+            // A run may be open whose first append has not committed, or never will: wait for it, and end it.
+            lock_all_streams()
+        })?;
+        if catalog::last_run()?.is_some() || transaction::with(|t| t.xact.is_some()) {
             return Err(Error::new(state::WRONG_STATE, "this site has already appended events of its own")
                 .detail("Coordinates can be supplied only before the first append, so that none is issued twice.")
                 .hint("Restore into a database where gundb has just been created; its tables come from pg_dump --schema-only.")
                 .into());
         }
+        run::database()?.end_run();
+        transaction::with(transaction::Transaction::forget_run);
         run::database()?.set_restoring(true);
         Ok(call.void())
     }

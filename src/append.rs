@@ -4,13 +4,14 @@
 //! The row is inserted as the caller, so privileges, row security and the user's triggers are those of a plain
 //! INSERT. What the row was given is learnt from the stamp, not by RETURNING, which would need the right to read.
 
+use crate::boundary::try_pg;
 use crate::call::ret;
 use crate::catalog;
 use crate::error::{Error, Failure, Result, state};
 use crate::scan::{As, Scan};
-use crate::spi::{self, Mode, arg, as_owner};
+use crate::spi::{self, Mode, arg, as_table_owner};
 use crate::transaction::{self, Stamped};
-use crate::{admin, lane, run, settings, sql_function, stamp, stream};
+use crate::{admin, lane, run, sql_function, stamp, stream};
 use gundb_core::{Clock, Dot, SiteId, StreamId};
 use pgrx::pg_sys::{self, Datum, Oid};
 
@@ -90,6 +91,9 @@ sql_function! {
                 }
                 .into());
             }
+            if let Some(property) = &object.wrong_type {
+                return Err(bad(&format!("has a \"{property}\" of the wrong type")));
+            }
             let event = New {
                 kind: object.kind.as_deref().ok_or_else(|| bad("has no \"type\""))?,
                 data: object.data,
@@ -106,7 +110,19 @@ sql_function! {
 }
 
 fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
+    if name == admin::SYSTEM_STREAM {
+        return Err(Error::new(state::WRONG_OBJECT, "the stream of definitions takes no events of its own")
+            .hint("Declare with create_stream, define_event or set_site_name.")
+            .into());
+    }
     if let Some(expected) = event.expected_version {
+        // A retry brings the version of its first try, which its own event has passed: the id comes first.
+        if let Some(id) = event.id
+            && let Some(first) = first_of_id(name, table, event, &id)?
+        {
+            flush()?;
+            return Ok(first);
+        }
         check_version(name, table, event.key, expected)?;
     }
     let label = stream::label(table)?;
@@ -131,30 +147,64 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
             let version = event.expected_version.map(|expected| expected + 1);
             Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
         }
-        (None, Some(id)) => first_of_id(name, &label, event, &id),
+        (None, Some(id)) => {
+            let first = first_of_id(name, table, event, &id)?.ok_or_else(|| not_inserted(name, &id))?;
+            flush()?;
+            Ok(first)
+        }
         (None, None) => {
             Err(Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event")).into())
         }
     }
 }
 
-/// The event that holds the id already, provided that it says the same.
-fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Appended> {
+/// Makes durable what another session committed without waiting for the disk: the answer "it is there already" must
+/// not be taken back by a crash. This transaction writes nothing, so its commit would flush nothing.
+fn flush() -> Result<()> {
+    unsafe extern "C-unwind" {
+        fn XLogFlush(record: pg_sys::XLogRecPtr);
+        fn GetXLogInsertRecPtr() -> pg_sys::XLogRecPtr;
+    }
+    // SAFETY: reads a setting.
+    if unsafe { pg_sys::synchronous_commit } <= pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32 {
+        return Ok(());
+    }
+    // SAFETY: flushes what has been written so far.
+    try_pg(|| unsafe { XLogFlush(GetXLogInsertRecPtr()) })
+}
+
+/// Nothing was inserted, and no event with the id is to be seen.
+fn not_inserted(name: &str, id: &[u8; 16]) -> Failure {
+    let id = uuid::Uuid::from_bytes(*id);
+    // SAFETY: reads a setting of the transaction.
+    if unsafe { pg_sys::XactIsoLevel } > pg_sys::XACT_READ_COMMITTED as i32 {
+        return Error::new(b"40001", format!("the event with id {id} is not visible to this transaction"))
+            .hint("Run the transaction again.")
+            .into();
+    }
+    Error::new(state::UNIQUE, format!("the event with id {id} was not inserted into stream \"{name}\""))
+        .detail("Another event conflicts with it in a unique index of the table's, or a trigger or rule dropped it.")
+        .hint("Look at the table's indexes, triggers and rules with \\d.")
+        .into()
+}
+
+/// The event that holds the id already, if there is one, provided that it says the same.
+fn first_of_id(name: &str, table: Oid, event: &New, id: &[u8; 16]) -> Result<Option<Appended>> {
     let text = |datum: Option<Datum>| -> Result<String> {
         // SAFETY: a jsonb argument of this call.
         datum.map_or(Ok("{}".to_owned()), |datum| stamp::canonical(unsafe { spi::bytes_of(datum) }, usize::MAX))
     };
     let (data, meta) = (text(event.data)?, text(event.meta)?);
-    // What gundb itself puts into meta is not part of what the caller said.
-    let stamped = if settings::stamp_actor() { "actor" } else { "" };
-    as_owner(|| {
+    let label = stream::label(table)?;
+    as_table_owner(table, || {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
+                // The actor that gundb puts into meta is not part of what the caller said.
                 let rows = spi.run(
                     &format!(
                         "SELECT site, lane, seq, hlc, type = $2 AND key IS NOT DISTINCT FROM $3 AND data::text = $4
-                                AND meta - $6 = $5::jsonb - $6
-                           FROM {label} WHERE id = $1 ORDER BY hlc, site, lane, seq"
+                                AND meta - 'actor' = $5::jsonb - 'actor'
+                           FROM ONLY {label} WHERE id = $1 ORDER BY hlc, site, lane, seq"
                     ),
                     &[
                         arg::uuid(id),
@@ -162,19 +212,11 @@ fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Ap
                         arg::text_or_null(event.key),
                         arg::text(&data),
                         arg::text(&meta),
-                        arg::text(stamped),
                     ],
                     Mode::Read,
                     0,
                 )?;
-                let Some(row) = rows.first() else {
-                    return Err(Error::new(
-                        b"40001",
-                        format!("the event with id {} is not visible", uuid::Uuid::from_bytes(*id)),
-                    )
-                    .hint("Run the transaction again.")
-                    .into());
-                };
+                let Some(row) = rows.first() else { return Ok(None) };
                 if row.bool(5) != Some(true) {
                     return Err(Error::new(
                         state::ID_CONFLICT,
@@ -189,13 +231,9 @@ fn first_of_id(name: &str, label: &str, event: &New, id: &[u8; 16]) -> Result<Ap
                 else {
                     return Err(crate::error::internal("an event has a NULL coordinate"));
                 };
-                let dot = Dot {
-                    site: SiteId(uuid::Uuid::from_bytes(site)),
-                    stream: StreamId::of_name(name),
-                    lane,
-                    seq: seq as u64,
-                };
-                Ok(Appended { dot, id: *id, hlc, version: None, duplicate: true })
+                let site = SiteId(uuid::Uuid::from_bytes(site));
+                let dot = Dot { site, stream: StreamId::of_name(name), lane, seq: seq as u64 };
+                Ok(Some(Appended { dot, id: *id, hlc, version: None, duplicate: true }))
             })
         })
     })
@@ -215,11 +253,11 @@ fn check_version(name: &str, table: Oid, key: Option<&str>, expected: i64) -> Re
     }
     lane::lock_key(table, key)?;
     let label = stream::label(table)?;
-    let actual = as_owner(|| {
+    let actual = as_table_owner(table, || {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
                 let rows = spi.run(
-                    &format!("SELECT count(DISTINCT id) FROM {label} WHERE key = $1"),
+                    &format!("SELECT count(DISTINCT id) FROM ONLY {label} WHERE key = $1"),
                     &[arg::text(key)],
                     Mode::Read,
                     1,

@@ -26,6 +26,7 @@ pub struct Extension {
     pub hlc_type: Oid,
     pub lane_type: Oid,
     pub dot_type: Oid,
+    pub stamp_function: Oid,
 }
 
 thread_local! {
@@ -68,7 +69,8 @@ pub fn find_extension() -> Result<Option<Extension>> {
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'clock'),
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'hlc'),
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'lane'),
-                    (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'dot')
+                    (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'dot'),
+                    (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'stamp')
                FROM pg_catalog.pg_extension x
                JOIN pg_catalog.pg_namespace n ON n.oid = x.extnamespace
                JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'event'
@@ -86,12 +88,14 @@ pub fn find_extension() -> Result<Option<Extension>> {
                 hlc_type: row.oid(5)?,
                 lane_type: row.oid(6)?,
                 dot_type: row.oid(7)?,
+                stamp_function: row.oid(8)?,
             })
         }))
     })?;
     // Kept plans name the types of the extension that was here when they were made.
     let oid = found.map_or(0, |found| found.oid.to_u32());
-    if LAST_SEEN.replace(oid) != oid {
+    let before = LAST_SEEN.replace(oid);
+    if before != oid && before != 0 {
         spi::forget_plans();
     }
     EXTENSION.set(found);
@@ -179,9 +183,10 @@ pub fn last_run() -> Result<Option<(SiteId, Run)>> {
 }
 
 /// Writes the run's record and its epoch 0. Copies are harmless: all are equal, and readers take one.
-pub fn record_run(running: &Running, clock: &Clock) -> Result<()> {
+///
+/// Without a clock, the epoch is left to a later transaction.
+pub fn record_run(running: &Running, clock: Option<&Clock>) -> Result<()> {
     as_owner(|| {
-        let clock = clock_arg(clock)?;
         let started = hlc_arg(running.started)?;
         spi::connect(|spi| {
             spi.run(
@@ -190,6 +195,8 @@ pub fn record_run(running: &Running, clock: &Clock) -> Result<()> {
                 Mode::Write,
                 0,
             )?;
+            let Some(clock) = clock else { return Ok(()) };
+            let clock = clock_arg(clock)?;
             spi.run(
                 "INSERT INTO gundb.epoch (site, run, number, clock) VALUES ($1, $2, 0, $3)",
                 &[arg::uuid(&running.site), arg::int8(running.run as i64), clock],
@@ -282,16 +289,39 @@ fn lock(relation: Oid, mode: u32) -> Result<()> {
     unsafe extern "C-unwind" {
         fn LockRelationOid(relation: Oid, mode: pg_sys::LOCKMODE);
     }
+    // SAFETY: reads a flag.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Err(Error::new(state::READ_ONLY, "cannot change streams during recovery").into());
+    }
     // SAFETY: an ordinary table lock.
     try_pg(|| unsafe { LockRelationOid(relation, mode as pg_sys::LOCKMODE) })
 }
 
 /// The table of a stream, if it has one here.
 pub fn stream_table(name: &str) -> Result<Option<Oid>> {
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let rows =
+                spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 1)?;
+            Ok(rows.first().and_then(|row| row.oid(1)))
+        })
+    })
+}
+
+/// Whether a table is the one table of a stream: a child of gundb.event, and the only one that bears the name.
+pub fn is_table_of(name: &str, table: Oid) -> Result<bool> {
     spi::connect(|spi| {
         let rows =
-            spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 1)?;
-        Ok(rows.first().and_then(|row| row.oid(1)))
+            spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 0)?;
+        Ok(rows.len() == 1 && rows.first().and_then(|row| row.oid(1)) == Some(table))
+    })
+}
+
+/// Whether the table that a trigger or an inheritance belongs to is a stream.
+pub fn is_stream_table(table: Oid) -> Result<bool> {
+    spi::connect(|spi| {
+        let rows = spi.run("SELECT 1 FROM gundb.stream_table WHERE relid = $1", &[arg::oid(table)], Mode::Read, 1)?;
+        Ok(!rows.is_empty())
     })
 }
 
@@ -301,7 +331,7 @@ pub fn stream_of_trigger(trigger: Oid) -> Result<Option<(String, String)>> {
         let rows = spi.run(
             "SELECT t.tgrelid::pg_catalog.regclass::text,
                     pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8')
-               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgname = 'zz_gundb_stamp' AND t.tgnargs = 1",
+               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1",
             &[arg::oid(trigger)],
             Mode::Read,
             1,
@@ -319,9 +349,13 @@ pub struct Place {
 
 /// Reads `table` or `schema.table` as an identifier; the schema is the caller's, who must be allowed to create there.
 pub fn place_of(as_table: Option<&str>) -> Result<Place> {
+    let current = spi::connect_as_caller(|spi| {
+        let rows = spi.run("SELECT pg_catalog.current_schema()::pg_catalog.text", &[], Mode::Read, 1)?;
+        Ok(rows.first().and_then(|row| row.text(1)))
+    })?;
     spi::connect(|spi| {
         let rows = spi.run(
-            "SELECT part[1], part[2], pg_catalog.cardinality(part), pg_catalog.current_schema()::text
+            "SELECT part[1], part[2], pg_catalog.cardinality(part)
                FROM (SELECT CASE WHEN $1 IS NULL THEN '{}'::text[] ELSE pg_catalog.parse_ident($1) END AS part) AS p",
             &[arg::text_or_null(as_table)],
             Mode::Read,
@@ -329,8 +363,8 @@ pub fn place_of(as_table: Option<&str>) -> Result<Place> {
         )?;
         let row = rows.first().ok_or_else(|| internal("parse_ident gave nothing"))?;
         let (schema, table) = match row.int4(3) {
-            Some(0) => (row.text(4), None),
-            Some(1) => (row.text(4), row.text(1)),
+            Some(0) => (current, None),
+            Some(1) => (current, row.text(1)),
             Some(2) => (row.text(1), row.text(2)),
             _ => {
                 return Err(Error::new(state::INVALID_NAME, "as_table must be a table's name, or schema.table").into());
@@ -340,6 +374,11 @@ pub fn place_of(as_table: Option<&str>) -> Result<Place> {
             Error::new(b"3F000", "no schema has been selected to create the stream's table in")
                 .hint("Set search_path, or name one: as_table => 'schema.table'.")
         })?;
+        if schema == "gundb" || schema.starts_with("pg_") {
+            return Err(Error::new(b"42939", format!("a stream's table cannot stand in schema \"{schema}\""))
+                .hint("Name another: as_table => 'schema.table'.")
+                .into());
+        }
         let rows = spi.run(
             "SELECT n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
                FROM (SELECT $1 AS name) AS s LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name",
@@ -372,18 +411,18 @@ pub fn find_table(place: &Place) -> Result<Option<Oid>> {
     })
 }
 
-/// A table's name as SQL writes it: quoted, and qualified always.
+/// A table's name as SQL writes it: quoted, and qualified always. Read anew each time: a schema may be renamed.
 pub fn table_label(table: Oid) -> Result<String> {
-    spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
-            &[arg::oid(table)],
-            Mode::Read,
-            1,
-        )?;
-        rows.first().and_then(|row| row.text(1)).ok_or_else(|| internal(format!("table {} is gone", table.to_u32())))
-    })
+    // SAFETY: both names are palloc'ed copies or null.
+    unsafe {
+        let name = pg_sys::get_rel_name(table);
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table));
+        if name.is_null() || schema.is_null() {
+            return Err(internal(format!("table {} is gone", table.to_u32())));
+        }
+        let text = |name: *mut core::ffi::c_char| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned();
+        Ok(format!("{}.{}", quote_identifier(&text(schema)), quote_identifier(&text(name))))
+    }
 }
 
 fn quote_identifier(name: &str) -> String {
@@ -637,7 +676,8 @@ fn newest(stream: &str) -> Result<(bool, HashMap<String, Definition>)> {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
                 let rows = spi.run(
-                    "SELECT type, (data->>'closed')::boolean, data->>'type', (data->>'version')::integer,
+                    "SELECT type, data->'closed' = 'true', data->>'type',
+                            CASE WHEN data->>'version' ~ '^[0-9]{1,9}$' THEN (data->>'version')::integer END,
                             nullif(data->'schema', 'null')::text
                        FROM gundb.definition WHERE key = $1 AND type IN ('StreamDeclared', 'EventDefined')
                       ORDER BY hlc, site, lane, seq",
@@ -734,6 +774,8 @@ pub struct Object {
     pub expected_version: Option<i64>,
     /// A property that an event does not have.
     pub unknown: Option<String>,
+    /// A property of the wrong JSON type.
+    pub wrong_type: Option<String>,
 }
 
 /// Calls `f` with every object of a jsonb array and its place, from 1.
@@ -758,9 +800,14 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
             );
         }
         let rows = spi.run(
-            "SELECT e->>'type', e->'data', e->>'key', e->'meta', (e->>'id')::uuid, (e->>'expected_version')::bigint,
+            "SELECT CASE pg_catalog.jsonb_typeof(e->'type') WHEN 'string' THEN e->>'type' END, e->'data',
+                    e->>'key', e->'meta', (e->>'id')::uuid, (e->>'expected_version')::bigint,
                     (SELECT k FROM pg_catalog.jsonb_object_keys(e) AS k
-                      WHERE k NOT IN ('type', 'data', 'key', 'meta', 'id', 'expected_version') ORDER BY k LIMIT 1)
+                      WHERE k NOT IN ('type', 'data', 'key', 'meta', 'id', 'expected_version') ORDER BY k LIMIT 1),
+                    (SELECT k FROM pg_catalog.jsonb_each(e) AS p (k, v)
+                      WHERE k IN ('type', 'key', 'id') AND pg_catalog.jsonb_typeof(v) NOT IN ('string', 'null')
+                         OR k = 'expected_version' AND pg_catalog.jsonb_typeof(v) NOT IN ('number', 'null')
+                      ORDER BY k LIMIT 1)
                FROM pg_catalog.jsonb_array_elements($1) WITH ORDINALITY AS a(e, o) ORDER BY o",
             &[array],
             Mode::Read,
@@ -775,6 +822,7 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
                 id: row.uuid(5),
                 expected_version: row.int8(6),
                 unknown: row.text(7),
+                wrong_type: row.text(8),
             };
             f(place + 1, &object)?;
         }
@@ -785,7 +833,8 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
 /// The greatest stamp of a transaction that wrote to more than one stream; None for others.
 pub fn span(spi: &Spi, site: &SiteId, xact: Hlc) -> Result<Option<Hlc>> {
     let rows = spi.run(
-        "SELECT hlc FROM gundb.span WHERE site = $1 AND xact = $2 LIMIT 1",
+        "SELECT hlc FROM gundb.span
+          WHERE site OPERATOR(pg_catalog.=) $1 AND xact OPERATOR(pg_catalog.=) $2 LIMIT 1",
         &[arg::uuid(site.0.as_bytes()), hlc_arg(xact)?],
         Mode::Read,
         1,
@@ -813,7 +862,7 @@ pub fn create_consumer(name: &str, stream: Option<&str>, types: Option<&[String]
         spi::connect(|spi| {
             let rows = spi.run(
                 "INSERT INTO gundb.consumer_state (name, stream, types, position, owner)
-                 VALUES ($1, $2, $3, $4, pg_catalog.pg_get_userbyid($5)) ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5::pg_catalog.regrole) ON CONFLICT DO NOTHING",
                 &[arg::text(name), arg::text_or_null(stream), text_array_arg(types), position, arg::oid(caller)],
                 Mode::Write,
                 0,
@@ -836,7 +885,7 @@ pub fn lock_consumer(name: &str) -> Result<Consumer> {
         spi::connect(|spi| {
             let rows = spi.run(
                 "SELECT stream, types, position,
-                        coalesce(pg_catalog.pg_has_role($2, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = owner), 'USAGE'), false)
+                        coalesce(pg_catalog.pg_has_role($2, owner::oid, 'USAGE'), false)
                    FROM gundb.consumer_state WHERE name = $1 FOR UPDATE",
                 &[arg::text(name), arg::oid(caller)],
                 Mode::Write,

@@ -186,10 +186,10 @@ sql_function! {
     fn gundb_dot_name(call) {
         let dot = call.dot(0)?;
         let dot = call.required(dot, "dot")?;
-        let site = admin::name_of_site(&dot.site)?;
-        if catalog::site_name(&dot.site)?.is_some() {
-            one_site(&site)?;
-        }
+        let site = match catalog::site_name(&dot.site)? {
+            Some(name) => one_site(&name).map(|_| name)?,
+            None => dot.site.0.to_string(),
+        };
         let streams = catalog::streams()?;
         let stream = streams.iter().find(|stream| stream.stream == dot.stream);
         let stream = stream.map_or_else(|| dot.stream.0.to_string(), |stream| stream.name.clone());
@@ -208,13 +208,23 @@ sql_function! {
         let (site, rest) = name.split_once('/').ok_or_else(malformed)?;
         let (rest, seq) = rest.rsplit_once('/').ok_or_else(malformed)?;
         let (stream, lane) = rest.rsplit_once('/').ok_or_else(malformed)?;
+        let canonical = !stream.is_empty() && seq.bytes().all(|c| c.is_ascii_digit()) && !seq.starts_with('0');
+        if !canonical {
+            return Err(malformed().into());
+        }
         let lane = lane.parse::<Lane>().map_err(|why| malformed().detail(why.to_string()))?;
         let seq = seq.parse::<u64>().map_err(|why| malformed().detail(why.to_string()))?;
         let site = match Uuid::parse_str(site) {
             Ok(site) => SiteId(site),
             Err(_) => one_site(site)?,
         };
-        let dot = Dot::new(site, StreamId::of_name(stream), lane, seq).ok_or_else(malformed)?;
+        // A stream that is not here has no name here, so its dots are printed with its uuid.
+        let named = catalog::streams()?.iter().any(|known| known.name == stream);
+        let stream = match Uuid::parse_str(stream) {
+            Ok(uuid) if !named => StreamId(uuid),
+            _ => StreamId::of_name(stream),
+        };
+        let dot = Dot::new(site, stream, lane, seq).ok_or_else(malformed)?;
         Ok(ret::dot(&dot))
     }
 }
@@ -252,6 +262,7 @@ pub fn digest(only: Option<&StreamTable>, at: Option<&Clock>) -> Result<[u8; 16]
         let event = event.ok_or_else(|| {
             Error::new(state::MISSING_DEPENDENCY, "the clock covers an event that this site does not hold")
                 .detail(format!("Missing: {dot}"))
+                .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
         })?;
         found.push((dot, event.chain));
     }

@@ -9,6 +9,9 @@ use crate::{catalog, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 
+/// The catalog pg_inherits, which pgrx does not name.
+const INHERITS: Oid = unsafe { core::mem::transmute::<u32, Oid>(2611) };
+
 thread_local! {
     static ALLOWED: Cell<bool> = const { Cell::new(false) };
 }
@@ -53,6 +56,11 @@ unsafe extern "C-unwind" fn object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub, arg);
         }
+        if access == pg_sys::ObjectAccessType::OAT_POST_ALTER && !ALLOWED.get() {
+            if class == INHERITS {
+                boundary::entry(|| refuse_no_inherit(object));
+            }
+        }
         if access != pg_sys::ObjectAccessType::OAT_DROP || sub != 0 {
             return;
         }
@@ -70,11 +78,22 @@ unsafe extern "C-unwind" fn object_access(
     }
 }
 
+/// Raises if a stream's table would leave its parent.
+fn refuse_no_inherit(table: Oid) -> Result<()> {
+    if catalog::find_extension()?.is_none() || !catalog::is_stream_table(table)? {
+        return Ok(());
+    }
+    Err(Error::new(state::IMMUTABLE, "cannot change the inheritance of a stream's table")
+        .hint("To make it a plain table: SELECT gundb.detach_stream('name').")
+        .into())
+}
+
 /// Raises if the trigger is a stream's stamp.
 fn refuse_stream(trigger: Oid) -> Result<()> {
-    let Some((label, name)) = catalog::stream_of_trigger(trigger)? else {
+    if catalog::find_extension()?.is_none() {
         return Ok(());
-    };
+    }
+    let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
     Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
         .hint(
             "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \

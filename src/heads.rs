@@ -11,7 +11,22 @@ use gundb_core::{Clock, Dot, Lane, SiteId};
 use pgrx::pg_sys;
 
 /// Calls `found` for every lane of the streams (all, or one).
-pub fn each(only: Option<&StreamTable>, at: As, mut found: impl FnMut(&StreamTable, SiteId, Lane, Head)) -> Result<()> {
+pub fn each(only: Option<&StreamTable>, at: As, found: impl FnMut(&StreamTable, SiteId, Lane, Head)) -> Result<()> {
+    walk(only, at, true, found).map(drop)
+}
+
+/// As [`each`], of all streams, but waits for no lock; false if one would have to be waited for.
+pub fn each_now(at: As, found: impl FnMut(&StreamTable, SiteId, Lane, Head)) -> Result<bool> {
+    walk(None, at, false, found)
+}
+
+fn walk(
+    only: Option<&StreamTable>,
+    at: As,
+    wait: bool,
+    mut found: impl FnMut(&StreamTable, SiteId, Lane, Head),
+) -> Result<bool> {
+    const LOCK: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
     let all;
     let tables = match only {
         Some(table) => core::slice::from_ref(table),
@@ -21,9 +36,13 @@ pub fn each(only: Option<&StreamTable>, at: As, mut found: impl FnMut(&StreamTab
         }
     };
     for table in tables {
-        // SAFETY: the relation is open for as long as the scan; the lock is kept to the end of the transaction.
+        // SAFETY: the relation is open for as long as the scan. Its lock is given back: there may be more streams than
+        // the lock table holds, and nothing read here needs it any longer.
         unsafe {
-            let relation = pg_sys::try_relation_open(table.table, pg_sys::AccessShareLock as i32);
+            if !wait && !pg_sys::ConditionalLockRelationOid(table.table, LOCK) {
+                return Ok(false);
+            }
+            let relation = pg_sys::try_relation_open(table.table, if wait { LOCK } else { pg_sys::NoLock as i32 });
             if relation.is_null() {
                 continue;
             }
@@ -31,10 +50,10 @@ pub fn each(only: Option<&StreamTable>, at: As, mut found: impl FnMut(&StreamTab
             let mut scan = Scan::begin(relation, known.primary_key, at);
             scan.heads(|site, lane, head| found(table, site, lane, head));
             drop(scan);
-            pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+            pg_sys::relation_close(relation, LOCK);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The clock of what is held.

@@ -86,7 +86,13 @@ pub unsafe fn hold(
         Some(head) => Held { lane, seq: head.seq, chain: head.chain },
         None => Held { lane, seq: 0, chain: Chain::genesis(*site, stream.id, lane) },
     };
-    transaction::with(|t| t.hold(stream.table, held));
+    transaction::with(|t| {
+        // After a rollback to a savepoint the lane may have been another's meanwhile.
+        if head.is_none_or(|head| Some(head.xact) != t.xact) {
+            t.took_empty(stream.table, lane);
+        }
+        t.hold(stream.table, held);
+    });
     Ok(held)
 }
 

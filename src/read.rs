@@ -104,7 +104,7 @@ pub fn page(query: &Query, mut emit: impl FnMut(&Found) -> Result<()>) -> Result
     let chunk = chunk(query.rows_max, cursors.len());
     let mut clock = query.after.clone();
     let names = query.streams.iter().map(|stream| ret::text(&stream.name)).collect::<Vec<_>>();
-    spi::connect(|spi| {
+    spi::connect_as_caller(|spi| {
         loop {
             match merge.step() {
                 Step::NeedRows(index) => {
@@ -154,16 +154,20 @@ fn fetch(spi: &Spi, query: &Query, cursor: &mut Cursor, chunk: i64) -> Result<(V
     let label = stream::label(query.streams[cursor.table].table)?;
     // A transaction can be wide only where several streams are read.
     let wide = if query.streams.len() > 1 {
-        "EXISTS (SELECT FROM gundb.span s WHERE s.site = e.site AND s.xact = e.xact)"
+        "EXISTS (SELECT FROM gundb.span s
+                  WHERE s.site OPERATOR(pg_catalog.=) e.site AND s.xact OPERATOR(pg_catalog.=) e.xact)"
     } else {
         "false"
     };
     let statement = format!(
         "SELECT e.seq, e.hlc, e.xact,
-                ($5 IS NULL OR e.type = ANY ($5)) AND ($6 IS NULL OR e.key = $6), {wide},
-                e.id, e.type, e.key, e.data, e.meta
+                ($5 IS NULL OR e.type OPERATOR(pg_catalog.=) ANY ($5))
+                    AND ($6 IS NULL OR coalesce(e.key OPERATOR(pg_catalog.=) $6, false)),
+                {wide}, e.id, e.type, e.key, e.data, e.meta
            FROM ONLY {label} e
-          WHERE e.site = $1 AND e.lane = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $7"
+          WHERE e.site OPERATOR(pg_catalog.=) $1 AND e.lane OPERATOR(pg_catalog.=) $2
+            AND e.seq OPERATOR(pg_catalog.>) $3 AND e.seq OPERATOR(pg_catalog.<=) $4
+          ORDER BY e.seq USING OPERATOR(pg_catalog.<) LIMIT $7"
     );
     let types = catalog::text_array_arg(query.types.as_deref());
     let args = [

@@ -43,9 +43,10 @@ pub fn open() -> Result<(&'static Database, Running)> {
         running = database.running();
     }
     if !running.is_recorded() && transaction::with(|t| t.recorded) != Some(running.run) {
-        // Earlier runs and other sites only: of its own run a site speaks by stamps.
+        // Earlier runs and other sites only: of its own run a site speaks by stamps. As of now, which takes no
+        // predicate locks: what earlier runs left does not change.
         let (mut clock, mut latest) = (Clock::new(), Hlc::MIN);
-        heads::each(None, As::OfSnapshot, |table, site, lane, head| {
+        let whole = heads::each_now(As::OfNow, |table, site, lane, head| {
             if site.0.as_bytes() != &running.site || lane.run().number() != running.run {
                 clock.advance(&Dot { site, stream: table.stream, lane, seq: head.seq });
                 latest = latest.max(head.hlc);
@@ -53,8 +54,11 @@ pub fn open() -> Result<(&'static Database, Running)> {
         })?;
         // A table that was loaded by itself may hold stamps beyond the stored mark.
         database.observe(latest);
-        catalog::record_run(&running, &clock)?;
-        transaction::with(|t| t.recorded = Some(running.run));
+        // Where a stream is locked against reading, as while it is dropped, a later transaction writes the epoch.
+        catalog::record_run(&running, whole.then_some(&clock))?;
+        if whole {
+            transaction::with(|t| t.recorded = Some(running.run));
+        }
     }
     Ok((database, running))
 }

@@ -32,7 +32,7 @@ pub fn before_commit() -> Result<()> {
             let stream = stream::of_relation(relation)?;
             let head = Scan::begin(relation, stream.primary_key, As::OfNow).head(&site, lane);
             pg_sys::relation_close(relation, pg_sys::NoLock as i32);
-            if let Some(head) = head.filter(|head| head.seq > after) {
+            if let Some(head) = head.filter(|head| head.seq > after && head.xact == xact) {
                 greatest = greatest.max(head.hlc);
                 match parts.iter_mut().find(|(id, _)| *id == stream.id) {
                     Some((_, count)) => *count += head.seq - after,

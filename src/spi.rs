@@ -11,19 +11,14 @@ use crate::error::{Failure, Result, internal};
 use core::ffi::{c_char, c_int, c_long};
 use gundb_core::{Chain, Clock, Hlc, Lane};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 // Raw, unguarded: an error must reach `try_pg` whole.
 unsafe extern "C-unwind" {
     fn SPI_connect() -> c_int;
     fn SPI_finish() -> c_int;
-    fn SPI_prepare_cursor(
-        src: *const c_char,
-        nargs: c_int,
-        argtypes: *mut Oid,
-        options: c_int,
-    ) -> pg_sys::SPIPlanPtr;
+    fn SPI_prepare_cursor(src: *const c_char, nargs: c_int, argtypes: *mut Oid, options: c_int) -> pg_sys::SPIPlanPtr;
     fn SPI_keepplan(plan: pg_sys::SPIPlanPtr) -> c_int;
     fn SPI_execute_plan(
         plan: pg_sys::SPIPlanPtr,
@@ -162,8 +157,16 @@ pub enum Mode {
 /// What is connected: proof that rows may be read.
 pub struct Spi(());
 
-/// Runs `f` with SPI connected.
+/// Runs `f` with SPI connected, and with a search path that nobody can write to: no operator or function of a user's
+/// can take the place of PostgreSQL's.
 pub fn connect<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
+    let _pinned = (PINNED.get() == 0).then(Pinned::new);
+    connect_as_caller(f)
+}
+
+/// Runs `f` with SPI connected and the caller's search path, for statements that run the caller's code: triggers, row
+/// security. They spell every name and operator with its schema.
+pub fn connect_as_caller<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
     // SAFETY: raw calls only.
     try_pg(|| unsafe { SPI_connect() })?;
     let value = f(&Spi(()))?;
@@ -172,19 +175,51 @@ pub fn connect<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
 }
 
 thread_local! {
+    static PINNED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The search path, pinned for as long as the value lives.
+struct Pinned(i32);
+
+impl Pinned {
+    fn new() -> Pinned {
+        PINNED.set(PINNED.get() + 1);
+        // SAFETY: the nest level is closed when the value drops, also while an error unwinds.
+        unsafe {
+            let pinned = Pinned(pg_sys::NewGUCNestLevel());
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                c"pg_catalog, pg_temp".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+            pinned
+        }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        PINNED.set(PINNED.get() - 1);
+        // SAFETY: gives back what was saved; does not raise.
+        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+    }
+}
+
+thread_local! {
     static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
 }
 
-/// Plans kept a backend; beyond that all are dropped from memory and made anew.
+/// Plans kept a backend; those beyond last only as long as the connection to SPI.
 const PLANS_MAX: usize = 4096;
 
-/// Makes every kept plan anew when it is next needed.
+/// Makes every kept plan anew when it is next needed. The old ones are not freed: one of them may be running.
 pub fn forget_plans() {
-    let plans = PLANS.with_borrow_mut(core::mem::take);
-    for plan in plans.into_values() {
-        // SAFETY: a kept plan that nobody is running: extensions are looked up between statements of ours.
-        unsafe { pg_sys::SPI_freeplan(plan) };
-    }
+    PLANS.with_borrow_mut(HashMap::clear);
 }
 
 impl Spi {
@@ -214,12 +249,13 @@ impl Spi {
     fn prepare(&self, sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
         let text = c_string(sql)?;
         let mut oids = args.iter().map(|a| a.oid).collect::<Vec<_>>();
+        let keep = PLANS.with_borrow(HashMap::len) < PLANS_MAX;
         let (source, types, count) = (text.as_ptr(), oids.as_mut_ptr(), oids.len() as c_int);
         // SAFETY: `count` types; both pointers outlive the call.
         let plan = try_pg(|| unsafe {
             // Our statements are probes and small scans: planning them anew for their arguments never pays.
             let plan = SPI_prepare_cursor(source, count, types, pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int);
-            if !plan.is_null() {
+            if keep && !plan.is_null() {
                 SPI_keepplan(plan);
             }
             plan
@@ -227,10 +263,9 @@ impl Spi {
         if plan.is_null() {
             return Err(internal(format!("could not prepare: {sql}")));
         }
-        if PLANS.with_borrow(HashMap::len) >= PLANS_MAX {
-            forget_plans();
+        if keep {
+            PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
         }
-        PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
         Ok(plan)
     }
 
@@ -361,39 +396,40 @@ impl Row {
     }
 }
 
-/// Runs `f` as the owner of the extension, with a search path that nobody can write to.
+/// Runs `f` as the owner of the extension, with the search path pinned.
 ///
-/// For what every appender must be able to write but no user may: the run's record, epochs, the stored mark.
+/// For what every appender must be able to write but no user may: the run's record, epochs, the stored mark. It runs
+/// nothing of a user's: where a user's index, constraint or trigger could run, it is [`as_table_owner`].
 pub fn as_owner<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    struct Restore(Oid, i32, i32);
+    as_role(crate::catalog::owner()?, f)
+}
+
+/// Runs `f` as the owner of a stream's table, whose indexes and constraints may call functions of the owner's.
+pub fn as_table_owner<T>(table: Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    let owner = connect(|spi| {
+        let rows =
+            spi.run("SELECT relowner FROM pg_catalog.pg_class WHERE oid = $1", &[arg::oid(table)], Mode::Read, 1)?;
+        rows.first().and_then(|row| row.oid(1)).ok_or_else(|| internal("a stream's table is gone"))
+    })?;
+    as_role(owner, f)
+}
+
+fn as_role<T>(role: Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    struct Restore(Oid, i32);
     impl Drop for Restore {
         fn drop(&mut self) {
-            // SAFETY: gives back what was saved; neither call raises.
-            unsafe {
-                pg_sys::AtEOXact_GUC(false, self.2);
-                pg_sys::SetUserIdAndSecContext(self.0, self.1);
-            }
+            // SAFETY: gives back what was saved; does not raise.
+            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };
         }
     }
-    let owner = crate::catalog::owner()?;
+    let _pinned = Pinned::new();
     let (mut user, mut context) = (Oid::INVALID, 0);
-    // SAFETY: the saved values are restored when `restore` drops, also while an error unwinds.
+    // SAFETY: the saved values are restored when `_restore` drops, also while an error unwinds.
     let _restore = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let level = pg_sys::NewGUCNestLevel();
-        let restore = Restore(user, context, level);
-        pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
-        pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-        restore
+        let changed = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        pg_sys::SetUserIdAndSecContext(role, context | changed as i32);
+        Restore(user, context)
     };
     f()
 }

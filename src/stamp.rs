@@ -14,9 +14,10 @@ use crate::error::{Error, Result, internal, state};
 use crate::jsonb::{self, JsonbError};
 use crate::scan::{column, sixteen, to_stored};
 use crate::spi::{bytes_of, fixed, text_of, varlena};
+use crate::statement::{self, OnConflict};
 use crate::stream::{self, Stream};
 use crate::transaction::{Held, Stamped};
-use crate::{boundary, catalog, drops, duplicate, lane, random, restore, run, settings, statement, transaction};
+use crate::{boundary, catalog, drops, duplicate, lane, random, restore, run, settings, transaction};
 use gundb_core::chain::{Header, content_hash};
 use gundb_core::json::Printer;
 use gundb_core::{Run, SiteId};
@@ -40,8 +41,16 @@ crate::sql_function! {
     fn gundb_stamp(call) {
         // SAFETY: `call` holds PostgreSQL's own fcinfo.
         unsafe {
-            let trigger = trigger_data(call.fcinfo())?;
-            stamp(&*trigger)
+            let trigger = &*trigger_data(call.fcinfo())?;
+            const STAMPS: u32 = pg_sys::TRIGGER_EVENT_INSERT | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_BEFORE;
+            const KIND: u32 =
+                pg_sys::TRIGGER_EVENT_OPMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_TIMINGMASK;
+            if trigger.tg_event & KIND != STAMPS {
+                return Err(Error::new(state::WRONG_OBJECT, "gundb.stamp() is a trigger BEFORE INSERT FOR EACH ROW only")
+                    .hint("gundb.create_stream() makes it; it is of no use elsewhere.")
+                    .into());
+            }
+            stamp(trigger)
         }
     }
 }
@@ -93,6 +102,9 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
             restore::check(&nulls)?;
             return Ok(Datum::from(trigger.tg_trigtuple));
         }
+        if let Some(problem) = &stream.append_problem {
+            return Err(problem.clone().into());
+        }
         refuse_coordinates(&nulls)?;
         let kind = required(&values, &nulls, column::TYPE, &stream)?;
         let kind = text_of(kind);
@@ -118,7 +130,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         if let Some(id) = given_id
             && duplicate::exists(relation, &stream, &id)
         {
-            if statement::skips_conflicts(stream.table) {
+            if statement::on_conflict(stream.table) == OnConflict::Skips {
                 return Ok(Datum::null());
             }
             return Err(duplicate::already_there(&stream, &id));
@@ -143,8 +155,8 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         check_type(&stream, kind, &data_text)?;
 
         // From here on nothing refuses the row.
-        let skips = statement::skips_conflicts(stream.table);
-        if skips {
+        let may_vanish = statement::on_conflict(stream.table) != OnConflict::Fails;
+        if may_vanish {
             transaction::with(|t| t.let_go(stream.table));
         }
         let held = lane::hold(relation, &stream, database, &site, run)?;
@@ -162,7 +174,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         transaction::with(|t| {
             t.wrote(stream.table, held.lane, held.seq);
             t.was_stamped(stream.table, Stamped { lane: held.lane, seq, hlc: stamp.hlc, id });
-            if skips {
+            if may_vanish {
                 t.let_go(stream.table);
             } else {
                 t.hold(stream.table, Held { lane: held.lane, seq, chain });

@@ -115,21 +115,27 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     });
 }
 
-/// Whether the running statement inserts into `table` with ON CONFLICT DO NOTHING.
-pub fn skips_conflicts(table: Oid) -> bool {
+/// What a statement does with a row of `table` that conflicts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OnConflict {
+    Fails,
+    /// DO UPDATE, which events refuse; but its WHERE may let the row go in silence.
+    Updates,
+    /// DO NOTHING.
+    Skips,
+}
+
+/// What the running statement does with rows of `table` that conflict.
+pub fn on_conflict(table: Oid) -> OnConflict {
     let running = INNERMOST.get();
     if running.is_null() {
-        return false;
+        return OnConflict::Fails;
     }
     // SAFETY: the entry lives in the frame of a hook that is still running, and so does its plan.
     unsafe {
         let statement = (*(*running).query).plannedstmt;
         let plans = core::iter::once((*statement).planTree.cast()).chain(list((*statement).subplans));
-        let mut found = false;
-        for plan in plans {
-            found = found || skips(plan.cast(), statement, table);
-        }
-        found
+        plans.map(|plan| of_plan(plan.cast(), statement, table)).max().unwrap_or(OnConflict::Fails)
     }
 }
 
@@ -139,21 +145,24 @@ unsafe fn list(list: *const pg_sys::List) -> impl Iterator<Item = *mut core::ffi
     (0..count).map(move |i| unsafe { (*(*list).elements.add(i as usize)).ptr_value })
 }
 
-unsafe fn skips(plan: *const pg_sys::Plan, statement: *const pg_sys::PlannedStmt, table: Oid) -> bool {
+unsafe fn of_plan(plan: *const pg_sys::Plan, statement: *const pg_sys::PlannedStmt, table: Oid) -> OnConflict {
     unsafe {
         if plan.is_null() || (*plan).type_ != pg_sys::NodeTag::T_ModifyTable {
-            return false;
+            return OnConflict::Fails;
         }
         let modify = plan.cast::<pg_sys::ModifyTable>();
-        if (*modify).onConflictAction != pg_sys::OnConflictAction::ONCONFLICT_NOTHING {
-            return false;
-        }
+        let action = match (*modify).onConflictAction {
+            pg_sys::OnConflictAction::ONCONFLICT_NOTHING => OnConflict::Skips,
+            pg_sys::OnConflictAction::ONCONFLICT_UPDATE => OnConflict::Updates,
+            _ => return OnConflict::Fails,
+        };
         let relations = (*modify).resultRelations;
         let count = if relations.is_null() { 0 } else { (*relations).length };
-        (0..count).any(|i| {
+        let inserts_here = (0..count).any(|i| {
             let index = (*(*relations).elements.add(i as usize)).int_value;
             let entry = list((*statement).rtable).nth((index - 1) as usize);
             entry.is_some_and(|entry| (*entry.cast::<pg_sys::RangeTblEntry>()).relid == table)
-        })
+        });
+        if inserts_here { action } else { OnConflict::Fails }
     }
 }

@@ -10,13 +10,10 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-/// The trigger that stamps. It must come last of the BEFORE INSERT row triggers, and triggers fire in order of name.
-pub const STAMP_TRIGGER: &CStr = c"zz_gundb_stamp";
-
 pub struct Stream {
     pub name: String,
-    /// The table's qualified name as SQL writes it.
-    pub label: String,
+    /// Why nothing can be appended, if so. Reading goes on.
+    pub append_problem: Option<Error>,
     pub id: StreamId,
     pub table: Oid,
     pub primary_key: Oid,
@@ -84,19 +81,19 @@ pub fn table_by_name(name: &str) -> Result<Option<Oid>> {
 
 /// The qualified name of a stream's table, as SQL writes it.
 pub fn label(table: Oid) -> Result<String> {
-    let known = KNOWN.with_borrow(|known| known.get(&table).map(|stream| stream.label.clone()));
-    known.map_or_else(|| catalog::table_label(table), Ok)
+    catalog::table_label(table)
 }
 
 /// The name of the stream whose table this is; None if it has gone.
 pub fn name_of_table(table: Oid) -> Result<Option<String>> {
+    let function = catalog::extension()?.stamp_function;
     // SAFETY: the relation is open while it is read.
     unsafe {
         let relation = pg_sys::try_relation_open(table, pg_sys::AccessShareLock as i32);
         if relation.is_null() {
             return Ok(None);
         }
-        let name = name_of(relation);
+        let name = name_of(relation, function);
         pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
         Ok(name)
     }
@@ -106,14 +103,17 @@ pub fn name_of_table(table: Oid) -> Result<Option<String>> {
 /// word survives renames, dumps and restores. None: the table is no stream.
 ///
 /// # Safety
-/// `relation` is open.
-pub unsafe fn name_of(relation: pg_sys::Relation) -> Option<String> {
+/// `relation` is open; `function` is gundb.stamp.
+pub unsafe fn name_of(relation: pg_sys::Relation, function: Oid) -> Option<String> {
     unsafe {
-        let stamp = triggers(relation)
-            .iter()
-            .find(|trigger| CStr::from_ptr(trigger.tgname) == STAMP_TRIGGER && trigger.tgnargs == 1)?;
+        let stamp = stamp_of(relation, function)?;
         Some(CStr::from_ptr(*stamp.tgargs).to_string_lossy().into_owned())
     }
+}
+
+/// The stamp trigger of a table: known by its function, since anybody may rename it.
+unsafe fn stamp_of<'a>(relation: pg_sys::Relation, function: Oid) -> Option<&'a pg_sys::Trigger> {
+    unsafe { triggers(relation).iter().find(|trigger| trigger.tgfoid == function && trigger.tgnargs == 1) }
 }
 
 unsafe fn triggers<'a>(relation: pg_sys::Relation) -> &'a [pg_sys::Trigger] {
@@ -130,11 +130,19 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
     unsafe {
         let table = (*relation).rd_id;
         let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned();
-        let name = name_of(relation).ok_or_else(|| {
+        let function = catalog::extension()?.stamp_function;
+        let name = name_of(relation, function).ok_or_else(|| {
             Error::new(state::WRONG_OBJECT, format!("table \"{label}\" is not a stream of gundb"))
                 .hint("Declare one with SELECT gundb.create_stream('name');")
         })?;
-        refuse_later_trigger(&label, triggers(relation))?;
+        let mut append_problem = later_trigger(&label, triggers(relation), function);
+        if !catalog::is_table_of(&name, table)? {
+            append_problem = Some(
+                Error::new(state::WRONG_STATE, format!("table \"{label}\" is not the one table of stream \"{name}\""))
+                    .detail("A stream has one table, a child of gundb.event.")
+                    .hint("SELECT * FROM gundb.stream_table shows the tables that gundb knows."),
+            );
+        }
         columns_in_order(relation, &label)?;
         #[cfg(not(feature = "pg18"))]
         let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation);
@@ -150,22 +158,22 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
                 .into());
         }
         let (closed, types) = catalog::definitions(&name)?;
-        let namespace = CStr::from_ptr(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace));
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let label = format!("{}.{}", quoted(&namespace.to_string_lossy()), quoted(&label));
-        Ok(Stream { label, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
+        Ok(Stream { append_problem, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
     }
 }
 
 /// A trigger that runs after the stamp could drop the row, and leave a gap in the lane.
-unsafe fn refuse_later_trigger(label: &str, triggers: &[pg_sys::Trigger]) -> Result<()> {
+unsafe fn later_trigger(label: &str, triggers: &[pg_sys::Trigger], function: Oid) -> Option<Error> {
+    let stamp = triggers.iter().find(|trigger| trigger.tgfoid == function)?;
+    // SAFETY: triggers have names.
+    let stamp = unsafe { CStr::from_ptr(stamp.tgname) };
     const BEFORE_INSERT_ROW: i16 = (1 << 0) | (1 << 1) | (1 << 2);
     const INSTEAD: i16 = 1 << 6;
     for trigger in triggers {
         let name = unsafe { CStr::from_ptr(trigger.tgname) };
-        if trigger.tgtype & (BEFORE_INSERT_ROW | INSTEAD) == BEFORE_INSERT_ROW && name > STAMP_TRIGGER {
+        if trigger.tgtype & (BEFORE_INSERT_ROW | INSTEAD) == BEFORE_INSERT_ROW && name > stamp {
             let name = name.to_string_lossy();
-            return Err(Error::new(
+            return Some(Error::new(
                 state::WRONG_STATE,
                 format!("trigger \"{name}\" on stream table \"{label}\" would run after the event is stamped"),
             )
@@ -174,12 +182,11 @@ unsafe fn refuse_later_trigger(label: &str, triggers: &[pg_sys::Trigger]) -> Res
             )
             .hint(format!(
                 "Rename it so that it sorts before {stamp}: ALTER TRIGGER \"{name}\" ON \"{label}\" RENAME TO …;",
-                stamp = STAMP_TRIGGER.to_string_lossy()
-            ))
-            .into());
+                stamp = stamp.to_string_lossy()
+            )));
         }
     }
-    Ok(())
+    None
 }
 
 unsafe fn columns_in_order(relation: pg_sys::Relation, label: &str) -> Result<()> {
@@ -220,7 +227,8 @@ unsafe fn index_on_id(relation: pg_sys::Relation) -> Result<Oid> {
             let index = pg_sys::index_open(oid, pg_sys::AccessShareLock as i32);
             let form = (*index).rd_index;
             let first = *(*form).indkey.values.as_ptr();
-            if (*form).indisunique && (*form).indisvalid && first == (column::ID + 1) as i16 {
+            let ours = (*form).indnkeyatts == 3 && *(*form).indkey.values.as_ptr().add(2) == 0;
+            if ours && (*form).indisunique && (*form).indisvalid && first == (column::ID + 1) as i16 {
                 found = oid;
             }
             pg_sys::index_close(index, pg_sys::AccessShareLock as i32);

@@ -94,6 +94,11 @@ impl Transaction {
         self.held.remove(&stream.to_u32());
     }
 
+    /// A lane has been taken in which nothing of this transaction's stands (any more).
+    pub fn took_empty(&mut self, stream: pg_sys::Oid, lane: Lane) {
+        self.written.remove(&(stream.to_u32(), lane));
+    }
+
     /// Remembers that a lane taken at `after` has been written to.
     pub fn wrote(&mut self, stream: pg_sys::Oid, lane: Lane, after: u64) {
         self.written.entry((stream.to_u32(), lane)).or_insert(after);
@@ -187,7 +192,7 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
                 database.announce(ended.written().map(|(stream, ..)| stream));
             }
         }
-        XACT_EVENT_ABORT => {
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             let ended = with(core::mem::take);
             ended.held_off.iter().for_each(|&database| shared::let_go(database));
             statement::forget();

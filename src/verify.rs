@@ -21,7 +21,7 @@ sql_function! {
             let mut lanes = Vec::new();
             heads::each(Some(&table), As::OfSnapshot, |_, site, lane, head| lanes.push((site, lane, head.seq)))?;
             for (site, lane, head) in lanes {
-                if let Some((seq, problem)) = spi::connect(|spi| lane_problem(spi, &table, &site, lane, head))? {
+                if let Some((seq, problem)) = spi::connect_as_caller(|spi| lane_problem(spi, &table, &site, lane, head))? {
                     rows.push(&[
                         Some(ret::text(&table.name)),
                         Some(ret::uuid(site.0.as_bytes())),
@@ -41,7 +41,8 @@ fn lane_problem(spi: &Spi, table: &StreamTable, site: &SiteId, lane: Lane, head:
     let label = stream::label(table.table)?;
     let statement = format!(
         "SELECT seq, hlc, xact, epoch, id, type, key, data, meta, salt, chain FROM ONLY {label}
-          WHERE site = $1 AND lane = $2 AND seq > $3 ORDER BY seq LIMIT {CHUNK}"
+          WHERE site OPERATOR(pg_catalog.=) $1 AND lane OPERATOR(pg_catalog.=) $2 AND seq OPERATOR(pg_catalog.>) $3
+          ORDER BY seq USING OPERATOR(pg_catalog.<) LIMIT {CHUNK}"
     );
     let mut chain = Chain::genesis(*site, table.stream, lane);
     let mut done = 0;

@@ -27,13 +27,9 @@ use std::io::{self, BufWriter, Write};
 use gundb_core::{Limits, canonical_text};
 
 fn main() -> io::Result<()> {
-    let mut arguments = std::env::args()
-        .skip(1)
-        .map(|argument| argument.parse::<u64>().expect("a number"));
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().expect("a number"));
     let documents = arguments.next().unwrap_or(1_000_000);
-    let seed = arguments
-        .next()
-        .unwrap_or_else(|| RandomState::new().hash_one(documents));
+    let seed = arguments.next().unwrap_or_else(|| RandomState::new().hash_one(documents));
     eprintln!("{documents} documents, seed {seed}");
     let mut random = Random(seed);
     let mut out = BufWriter::new(io::stdout().lock());
@@ -290,11 +286,7 @@ impl Random {
         for at in 0..count {
             // Runs of zeros are where printing goes wrong.
             let digit = if self.one_in(2) { 0 } else { self.below(10) };
-            let digit = if at == 0 && count > 1 && !zero_first {
-                digit.max(1)
-            } else {
-                digit
-            };
+            let digit = if at == 0 && count > 1 && !zero_first { digit.max(1) } else { digit };
             text.push(char::from(b'0' + digit as u8));
         }
     }
@@ -354,10 +346,6 @@ impl Random {
     }
 
     fn unicode_escape(&mut self, text: &mut String, unit: u64) {
-        text.push_str(&if self.one_in(2) {
-            format!("\\u{unit:04x}")
-        } else {
-            format!("\\u{unit:04X}")
-        });
+        text.push_str(&if self.one_in(2) { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") });
     }
 }

@@ -69,37 +69,22 @@ fn main() {
     });
 
     let clock: Clock = (1..=1000)
-        .map(|run| Dot {
-            site,
-            stream,
-            lane: Lane::new(Run::new(run).expect("a run"), 0),
-            seq: run,
-        })
+        .map(|run| Dot { site, stream, lane: Lane::new(Run::new(run).expect("a run"), 0), seq: run })
         .collect();
-    let dot = Dot {
-        site,
-        stream,
-        lane: Lane::new(Run::new(500).expect("a run"), 0),
-        seq: 501,
-    };
+    let dot = Dot { site, stream, lane: Lane::new(Run::new(500).expect("a run"), 0), seq: 501 };
     measure("covers, of 1000 lanes", || {
         black_box(black_box(&clock).covers(&dot));
     });
     let mut last = header.hlc;
-    measure("tick", || {
-        last = Hlc::tick(black_box(last), header.hlc.millis()).expect("not the year 9999")
-    });
+    measure("tick", || last = Hlc::tick(black_box(last), header.hlc.millis()).expect("not the year 9999"));
     merge_cost(site, stream);
 }
 
 /// 32 lanes of transactions of one row, in turn.
 fn merge_cost(site: SiteId, stream: StreamId) {
     const LANES: u64 = 32;
-    let key = |number: u64| gundb_core::LaneKey {
-        site,
-        stream,
-        lane: Lane::new(Run::new(1).expect("a run"), number as u16),
-    };
+    let key =
+        |number: u64| gundb_core::LaneKey { site, stream, lane: Lane::new(Run::new(1).expect("a run"), number as u16) };
     let rows = u64::from(ROUNDS) / LANES;
     let started = Instant::now();
     let mut merge = Merge::new((0..LANES).map(key), usize::MAX);
@@ -108,13 +93,8 @@ fn merge_cost(site: SiteId, stream: StreamId) {
         match merge.step() {
             Step::NeedRows(lane) => {
                 let stamp = |seq: u64| Hlc::new(seq, lane.0 as u16).expect("a stamp");
-                let supplied = (1..=rows).map(|seq| Row {
-                    seq,
-                    hlc: stamp(seq),
-                    xact: stamp(seq),
-                    wide: false,
-                    counts: true,
-                });
+                let supplied =
+                    (1..=rows).map(|seq| Row { seq, hlc: stamp(seq), xact: stamp(seq), wide: false, counts: true });
                 merge.supply(lane, supplied, true).expect("ascending rows");
             }
             Step::Transaction(placed) => {
@@ -135,8 +115,5 @@ fn measure(what: &str, mut once: impl FnMut()) {
 }
 
 fn report(what: &str, started: Instant, rounds: u32) {
-    println!(
-        "{:>8.1} ns  {what}",
-        started.elapsed().as_nanos() as f64 / f64::from(rounds)
-    );
+    println!("{:>8.1} ns  {what}", started.elapsed().as_nanos() as f64 / f64::from(rounds));
 }

@@ -48,12 +48,7 @@ impl Chain {
     /// What the first event of a lane chains to.
     pub fn genesis(site: SiteId, stream: StreamId, lane: Lane) -> Chain {
         let lane = lane.to_bits().to_be_bytes();
-        Chain(half(&hash(&[
-            &domain::GENESIS,
-            site.0.as_bytes(),
-            stream.0.as_bytes(),
-            &lane,
-        ])))
+        Chain(half(&hash(&[&domain::GENESIS, site.0.as_bytes(), stream.0.as_bytes(), &lane])))
     }
 
     /// The chain with one more event.
@@ -81,17 +76,7 @@ impl Chain {
 pub fn content_hash(salt: &[u8; 16], key: Option<&str>, data: &str, meta: &str) -> [u8; 32] {
     let (given, key) = (&[u8::from(key.is_some())], key.unwrap_or_default().as_bytes());
     let (data, meta) = (data.as_bytes(), meta.as_bytes());
-    hash(&[
-        &domain::CONTENT,
-        salt,
-        given,
-        &length(key),
-        key,
-        &length(data),
-        data,
-        &length(meta),
-        meta,
-    ])
+    hash(&[&domain::CONTENT, salt, given, &length(key), key, &length(data), data, &length(meta), meta])
 }
 
 fn length(field: &[u8]) -> [u8; 8] {
@@ -160,11 +145,7 @@ impl FromStr for Chain {
 
     fn from_str(text: &str) -> Result<Chain, ChainTextError> {
         let well_formed = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let bits = if well_formed {
-            u128::from_str_radix(text, 16).ok()
-        } else {
-            None
-        };
+        let bits = if well_formed { u128::from_str_radix(text, 16).ok() } else { None };
         bits.map(|bits| Chain(bits.to_be_bytes())).ok_or(ChainTextError)
     }
 }

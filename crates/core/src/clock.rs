@@ -36,9 +36,7 @@ struct Pair {
 impl Clock {
     /// The clock that covers nothing.
     pub const fn new() -> Clock {
-        Clock {
-            entries: BTreeMap::new(),
-        }
+        Clock { entries: BTreeMap::new() }
     }
 
     /// Whether it covers nothing.
@@ -73,12 +71,7 @@ impl Clock {
 
     /// The last dot that it covers of each lane, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
-        self.entries.iter().map(|(&(site, stream, lane), &seq)| Dot {
-            site,
-            stream,
-            lane,
-            seq,
-        })
+        self.entries.iter().map(|(&(site, stream, lane), &seq)| Dot { site, stream, lane, seq })
     }
 
     /// Covers what either covers: the least upper bound.
@@ -99,9 +92,7 @@ impl Clock {
     /// What it covers of some streams.
     pub fn restrict_to_streams(&self, takes: impl Fn(StreamId) -> bool) -> Clock {
         let taken = self.entries.iter().filter(|((_, stream, _), _)| takes(*stream));
-        Clock {
-            entries: taken.map(|(place, seq)| (*place, *seq)).collect(),
-        }
+        Clock { entries: taken.map(|(place, seq)| (*place, *seq)).collect() }
     }
 
     /// Whether this clock covers more, less or the same; None where each covers what the other does not.
@@ -130,17 +121,12 @@ impl Clock {
     fn merge_with(&self, other: &Clock, merge: impl Fn(Seq, Seq) -> Seq) -> Clock {
         let merged = self.pairs(other).map(|pair| (pair.place, merge(pair.a, pair.b)));
         // `collect` of sorted entries builds the tree in linear time.
-        Clock {
-            entries: merged.filter(|(_, seq)| *seq > 0).collect(),
-        }
+        Clock { entries: merged.filter(|(_, seq)| *seq > 0).collect() }
     }
 
     /// The places of either clock, in order.
     fn pairs<'a>(&'a self, other: &'a Clock) -> impl Iterator<Item = Pair> + 'a {
-        Pairs {
-            a: self.entries.iter().peekable(),
-            b: other.entries.iter().peekable(),
-        }
+        Pairs { a: self.entries.iter().peekable(), b: other.entries.iter().peekable() }
     }
 }
 
@@ -167,11 +153,7 @@ where
         let b = if order.is_ge() { self.b.next() } else { None };
         let (place, _) = a.or(b)?;
         let seq = |entry: Option<(&Place, &Seq)>| entry.map_or(0, |(_, seq)| *seq);
-        Some(Pair {
-            place: *place,
-            a: seq(a),
-            b: seq(b),
-        })
+        Some(Pair { place: *place, a: seq(a), b: seq(b) })
     }
 }
 

@@ -44,11 +44,7 @@ pub struct Seen<'a> {
 /// Whether event `a` is in the context of event `b`.
 pub fn happened_before(a_dot: &Dot, a_hlc: Hlc, b_site: SiteId, b_run: Run, b_hlc: Hlc, b_epoch_clock: &Clock) -> bool {
     let same_run = a_dot.site == b_site && a_dot.lane.run() == b_run;
-    if same_run {
-        a_hlc < b_hlc
-    } else {
-        b_epoch_clock.covers(a_dot)
-    }
+    if same_run { a_hlc < b_hlc } else { b_epoch_clock.covers(a_dot) }
 }
 
 /// Whether two different events were written without either author having seen the other's.
@@ -59,14 +55,7 @@ pub fn concurrent(a: &Seen<'_>, b: &Seen<'_>) -> bool {
 impl Seen<'_> {
     /// Whether this event is in the context of the other.
     pub fn is_before(&self, other: &Seen<'_>) -> bool {
-        happened_before(
-            &self.dot,
-            self.hlc,
-            other.dot.site,
-            other.dot.lane.run(),
-            other.hlc,
-            other.epoch_clock,
-        )
+        happened_before(&self.dot, self.hlc, other.dot.site, other.dot.lane.run(), other.hlc, other.epoch_clock)
     }
 }
 
@@ -82,11 +71,7 @@ mod tests {
     }
 
     fn seen<'a>(dot: Dot, millis: u64, epoch_clock: &'a Clock) -> Seen<'a> {
-        Seen {
-            dot,
-            hlc: Hlc::new(millis, 0).unwrap(),
-            epoch_clock,
-        }
+        Seen { dot, hlc: Hlc::new(millis, 0).unwrap(), epoch_clock }
     }
 
     #[test]

@@ -62,26 +62,13 @@ impl Event {
 
     /// The transaction that wrote it.
     pub fn transaction(&self) -> TransactionId {
-        TransactionId {
-            site: self.dot.site,
-            run: self.dot.lane.run(),
-            xact: self.xact,
-        }
+        TransactionId { site: self.dot.site, run: self.dot.lane.run(), xact: self.xact }
     }
 
     /// The chain that the event must carry after this predecessor (the lane's genesis for seq 1).
     pub fn chain_after(&self, previous: &Chain) -> Chain {
-        let header = Header {
-            xact: self.xact,
-            hlc: self.hlc,
-            id: self.id,
-            kind: &self.kind,
-            epoch: self.epoch,
-        };
-        previous.next(
-            &header,
-            &content_hash(&self.salt, self.key.as_deref(), &self.data, &self.meta),
-        )
+        let header = Header { xact: self.xact, hlc: self.hlc, id: self.id, kind: &self.kind, epoch: self.epoch };
+        previous.next(&header, &content_hash(&self.salt, self.key.as_deref(), &self.data, &self.meta))
     }
 }
 
@@ -91,11 +78,7 @@ pub fn verify_chain(previous: &Chain, event: &Event) -> Result<Chain, ChainMisma
     if expected == event.chain {
         Ok(expected)
     } else {
-        Err(ChainMismatch {
-            dot: event.dot,
-            expected,
-            found: event.chain,
-        })
+        Err(ChainMismatch { dot: event.dot, expected, found: event.chain })
     }
 }
 

@@ -29,11 +29,7 @@ impl Hlc {
 
     /// A stamp from milliseconds since 1970 (UTC) and a counter; None past the year 9999.
     pub const fn new(millis: u64, counter: u16) -> Option<Hlc> {
-        if millis > Hlc::MAX.millis() {
-            None
-        } else {
-            Some(Hlc(millis << COUNTER_BITS | counter as u64))
-        }
+        if millis > Hlc::MAX.millis() { None } else { Some(Hlc(millis << COUNTER_BITS | counter as u64)) }
     }
 
     /// Milliseconds since 1970, UTC.
@@ -120,11 +116,7 @@ impl FromStr for Hlc {
 fn parse_counter(text: &str) -> Option<u16> {
     let digits = text.strip_prefix('-')?;
     let well_formed = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if well_formed {
-        u16::from_str_radix(digits, 16).ok()
-    } else {
-        None
-    }
+    if well_formed { u16::from_str_radix(digits, 16).ok() } else { None }
 }
 
 /// Year, month, day, hour, minute, second, millisecond of `2026-11-23T00:41:07.123`, digits only.

@@ -43,11 +43,7 @@ pub struct UuidTextError {
 
 fn parse_uuid(text: &str) -> Result<Uuid, UuidTextError> {
     // The crate also takes braces, `urn:` and bare digits; one thing should have one spelling (case apart).
-    let hyphenated = if text.len() == 36 {
-        Uuid::try_parse(text).ok()
-    } else {
-        None
-    };
+    let hyphenated = if text.len() == 36 { Uuid::try_parse(text).ok() } else { None };
     hyphenated.ok_or_else(|| UuidTextError { text: excerpt(text) })
 }
 
@@ -101,11 +97,7 @@ impl Run {
 
     /// A run from its number; None for zero and for more than 48 bits.
     pub const fn new(number: u64) -> Option<Run> {
-        if number == 0 || number > Run::MAX.0 {
-            None
-        } else {
-            Some(Run(number))
-        }
+        if number == 0 || number > Run::MAX.0 { None } else { Some(Run(number)) }
     }
 
     /// The number, in `1..2^48`.
@@ -145,11 +137,7 @@ impl FromStr for Run {
 
     fn from_str(text: &str) -> Result<Run, RunTextError> {
         let well_formed = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = if well_formed {
-            u64::from_str_radix(text, 16).ok()
-        } else {
-            None
-        };
+        let number = if well_formed { u64::from_str_radix(text, 16).ok() } else { None };
         let number = number.ok_or_else(|| RunTextError::NotTwelveDigits { text: excerpt(text) })?;
         Run::new(number).ok_or(RunTextError::Zero)
     }
@@ -222,9 +210,7 @@ impl FromStr for Lane {
     type Err = LaneTextError;
 
     fn from_str(text: &str) -> Result<Lane, LaneTextError> {
-        let (run, number) = text
-            .split_once('-')
-            .ok_or_else(|| LaneTextError::NoHyphen { text: excerpt(text) })?;
+        let (run, number) = text.split_once('-').ok_or_else(|| LaneTextError::NoHyphen { text: excerpt(text) })?;
         let run: Run = run.parse()?;
         let number = parse_decimal(number)
             .and_then(|number| u16::try_from(number).ok())
@@ -279,16 +265,7 @@ impl Dot {
 
     /// A dot; None where seq is not in `1..=SEQ_MAX`.
     pub const fn new(site: SiteId, stream: StreamId, lane: Lane, seq: Seq) -> Option<Dot> {
-        if seq == 0 || seq > SEQ_MAX {
-            None
-        } else {
-            Some(Dot {
-                site,
-                stream,
-                lane,
-                seq,
-            })
-        }
+        if seq == 0 || seq > SEQ_MAX { None } else { Some(Dot { site, stream, lane, seq }) }
     }
 
     /// The encoding: site, stream, lane, seq, big-endian, so that `memcmp` orders as [`Ord`] does.
@@ -366,9 +343,7 @@ impl FromStr for Dot {
         let (Some(site), Some(stream), Some(lane), Some(seq), None) =
             (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(DotTextError::Parts {
-                found: text.split('/').count(),
-            });
+            return Err(DotTextError::Parts { found: text.split('/').count() });
         };
         let site = site.parse().map_err(DotTextError::Site)?;
         let stream = stream.parse().map_err(DotTextError::Stream)?;

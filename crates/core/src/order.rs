@@ -36,9 +36,7 @@ fn list(dots: &[Dot]) -> String {
 pub fn causal_sort(events: &[(Dot, Clock)]) -> Result<Vec<usize>, Cycle> {
     let groups = group_by_dot(events);
     let graph = Graph::of(&groups)?;
-    let order = graph.order().map_err(|cycle| Cycle {
-        dots: groups.dots(&cycle),
-    })?;
+    let order = graph.order().map_err(|cycle| Cycle { dots: groups.dots(&cycle) })?;
     Ok(order.into_iter().flat_map(|at| groups.indices(at)).copied().collect())
 }
 
@@ -59,20 +57,12 @@ fn group_by_dot(events: &[(Dot, Clock)]) -> Groups<'_> {
     for (at, dot) in by_dot.keys().enumerate() {
         lanes.entry((dot.site, dot.stream, dot.lane)).or_insert(at..at).end = at + 1;
     }
-    Groups {
-        groups: by_dot.into_iter().collect(),
-        events,
-        lanes,
-    }
+    Groups { groups: by_dot.into_iter().collect(), events, lanes }
 }
 
 impl Groups<'_> {
     fn dots(&self, places: &[usize]) -> Vec<Dot> {
-        places
-            .iter()
-            .filter_map(|at| self.groups.get(*at))
-            .map(|(dot, _)| *dot)
-            .collect()
+        places.iter().filter_map(|at| self.groups.get(*at)).map(|(dot, _)| *dot).collect()
     }
 
     fn indices(&self, at: usize) -> &[usize] {
@@ -81,11 +71,7 @@ impl Groups<'_> {
 
     /// For each lane of which the contexts at a place cover something that is here: the lane's places, and the end of the covered ones.
     fn covered(&self, at: usize) -> Vec<(std::ops::Range<usize>, usize)> {
-        let contexts = self
-            .indices(at)
-            .iter()
-            .filter_map(|index| self.events.get(*index))
-            .map(|(_, context)| context);
+        let contexts = self.indices(at).iter().filter_map(|index| self.events.get(*index)).map(|(_, context)| context);
         let mut covered = Vec::new();
         for context in contexts {
             if context.len() <= self.lanes.len() {
@@ -125,11 +111,7 @@ struct Graph {
 impl Graph {
     fn of(groups: &Groups<'_>) -> Result<Graph, Cycle> {
         let events = groups.groups.len();
-        let mut graph = Graph {
-            events,
-            waiting: vec![Vec::new(); 2 * events],
-            waits_for: vec![0; 2 * events],
-        };
+        let mut graph = Graph { events, waiting: vec![Vec::new(); 2 * events], waits_for: vec![0; 2 * events] };
         for lane in groups.lanes.values() {
             for at in lane.clone() {
                 graph.add_edge(at, events + at);
@@ -154,9 +136,7 @@ impl Graph {
                 if end > at + 1 {
                     match covers_ahead {
                         Some((other, other_end)) if other != at && at < other_end => {
-                            return Err(Cycle {
-                                dots: groups.dots(&[other, at]),
-                            });
+                            return Err(Cycle { dots: groups.dots(&[other, at]) });
                         }
                         _ => covers_ahead = Some((at, end)),
                     }
@@ -176,10 +156,8 @@ impl Graph {
 
     /// Kahn's algorithm (1962) with the smallest ready event first; the places on a cycle where there is one.
     fn order(mut self) -> Result<Vec<usize>, Vec<usize>> {
-        let mut ready: BinaryHeap<Reverse<usize>> = (0..self.events)
-            .filter(|at| self.waits_for.get(*at) == Some(&0))
-            .map(Reverse)
-            .collect();
+        let mut ready: BinaryHeap<Reverse<usize>> =
+            (0..self.events).filter(|at| self.waits_for.get(*at) == Some(&0)).map(Reverse).collect();
         let mut order = Vec::with_capacity(self.events);
         while let Some(Reverse(at)) = ready.pop() {
             order.push(at);
@@ -199,11 +177,7 @@ impl Graph {
                 }
             }
         }
-        if order.len() == self.events {
-            Ok(order)
-        } else {
-            Err(self.cycle())
-        }
+        if order.len() == self.events { Ok(order) } else { Err(self.cycle()) }
     }
 
     /// A cycle among the nodes that still wait: each of them waits for another one, so walking back must come round.
@@ -228,11 +202,7 @@ impl Graph {
         // Walked from what waits to what it waits for; told the other way round, beginning at the smallest dot.
         path.retain(|node| *node < self.events);
         path.reverse();
-        let smallest = path
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, at)| **at)
-            .map_or(0, |(step, _)| step);
+        let smallest = path.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(step, _)| step);
         path.rotate_left(smallest);
         path
     }

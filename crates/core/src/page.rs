@@ -137,17 +137,9 @@ enum Readiness {
 #[derive(Clone, Copy)]
 enum Head {
     Ended,
-    Incomplete {
-        at_least: Hlc,
-    },
-    Unplaced {
-        transaction: TransactionId,
-        at_least: Hlc,
-    },
-    Whole {
-        transaction: TransactionId,
-        greatest_stamp: Hlc,
-    },
+    Incomplete { at_least: Hlc },
+    Unplaced { transaction: TransactionId, at_least: Hlc },
+    Whole { transaction: TransactionId, greatest_stamp: Hlc },
 }
 
 /// The merge of a page.
@@ -178,18 +170,9 @@ impl Merge {
     /// A page of at most `rows_max` rows (but at least one transaction) from these lanes.
     pub fn new(lanes: impl IntoIterator<Item = LaneKey>, rows_max: usize) -> Merge {
         let lanes: Vec<LaneState> = lanes.into_iter().map(LaneState::new).collect();
-        let heap = lanes
-            .iter()
-            .enumerate()
-            .map(|(index, lane)| lane.entry(index, Hlc::MIN, Readiness::Bound))
-            .collect();
-        Merge {
-            lanes,
-            heap,
-            spans: BTreeMap::new(),
-            rows_max,
-            rows_taken: 0,
-        }
+        let heap =
+            lanes.iter().enumerate().map(|(index, lane)| lane.entry(index, Hlc::MIN, Readiness::Bound)).collect();
+        Merge { lanes, heap, spans: BTreeMap::new(), rows_max, rows_taken: 0 }
     }
 
     /// The next rows of a lane, in order of seq, and whether they are the last. Seqs may be missing, as where a filter leaves transactions out.
@@ -251,10 +234,7 @@ impl Merge {
                 continue;
             }
             return match head {
-                Head::Whole {
-                    transaction,
-                    greatest_stamp,
-                } => self.place(transaction, greatest_stamp),
+                Head::Whole { transaction, greatest_stamp } => self.place(transaction, greatest_stamp),
                 Head::Unplaced { transaction, .. } => Step::NeedSpan(transaction),
                 Head::Incomplete { .. } | Head::Ended => Step::NeedRows(LaneIndex(index)),
             };
@@ -274,12 +254,7 @@ impl Merge {
         self.push_back(&indices, greatest_stamp, Readiness::Bound);
         self.spans.remove(&transaction);
         self.rows_taken = self.rows_taken.saturating_add(counted_rows);
-        Step::Transaction(Placed {
-            transaction,
-            greatest_stamp,
-            counted_rows,
-            segments,
-        })
+        Step::Transaction(Placed { transaction, greatest_stamp, counted_rows, segments })
     }
 
     /// Takes from the heap the lanes that a transaction stands at the head of.
@@ -322,44 +297,25 @@ impl Merge {
         rows.sort_unstable();
         // Within a lane stamps ascend with seqs; should a damaged history not, its segments break there.
         let runs = rows.chunk_by(|(_, _, a_seq, a_lane), (_, _, b_seq, b_lane)| a_lane == b_lane && a_seq < b_seq);
-        let segments = runs.map(|run| {
-            run.iter()
-                .map(|(_, _, seq, index)| Segment::of_row(*index, *seq))
-                .reduce(Segment::with)
-        });
+        let segments =
+            runs.map(|run| run.iter().map(|(_, _, seq, index)| Segment::of_row(*index, *seq)).reduce(Segment::with));
         segments.flatten().collect()
     }
 }
 
 impl Segment {
     fn of_row(index: usize, seq: Seq) -> Segment {
-        Segment {
-            lane: LaneIndex(index),
-            from_seq: seq,
-            to_seq: seq,
-            rows: 1,
-        }
+        Segment { lane: LaneIndex(index), from_seq: seq, to_seq: seq, rows: 1 }
     }
 
     fn with(self, next: Segment) -> Segment {
-        Segment {
-            to_seq: next.to_seq,
-            rows: self.rows + next.rows,
-            ..self
-        }
+        Segment { to_seq: next.to_seq, rows: self.rows + next.rows, ..self }
     }
 }
 
 impl LaneState {
     fn new(key: LaneKey) -> LaneState {
-        LaneState {
-            key,
-            rows: VecDeque::new(),
-            at_end: false,
-            head_rows: 0,
-            greatest_stamp: Hlc::MIN,
-            last_seq: 0,
-        }
+        LaneState { key, rows: VecDeque::new(), at_end: false, head_rows: 0, greatest_stamp: Hlc::MIN, last_seq: 0 }
     }
 
     fn entry(&self, index: usize, at_least: Hlc, readiness: Readiness) -> Entry {
@@ -368,11 +324,7 @@ impl LaneState {
 
     fn head_transaction(&self) -> Option<TransactionId> {
         let xact = self.rows.front()?.xact;
-        Some(TransactionId {
-            site: self.key.site,
-            run: self.key.lane.run(),
-            xact,
-        })
+        Some(TransactionId { site: self.key.site, run: self.key.lane.run(), xact })
     }
 
     fn counted_head_rows(&self) -> usize {
@@ -382,13 +334,7 @@ impl LaneState {
     /// Looks as far as rows are known. Each row is looked at once.
     fn head(&mut self, spans: &BTreeMap<TransactionId, Option<Hlc>>) -> Head {
         let Some((transaction, first)) = self.head_transaction().zip(self.rows.front().copied()) else {
-            return if self.at_end {
-                Head::Ended
-            } else {
-                Head::Incomplete {
-                    at_least: self.greatest_stamp,
-                }
-            };
+            return if self.at_end { Head::Ended } else { Head::Incomplete { at_least: self.greatest_stamp } };
         };
         while let Some(row) = self.rows.get(self.head_rows).filter(|row| row.xact == first.xact) {
             self.greatest_stamp = self.greatest_stamp.max(row.hlc);
@@ -400,15 +346,9 @@ impl LaneState {
         }
         match spans.get(&transaction) {
             None if first.wide => Head::Unplaced { transaction, at_least },
-            None | Some(None) => Head::Whole {
-                transaction,
-                greatest_stamp: at_least,
-            },
+            None | Some(None) => Head::Whole { transaction, greatest_stamp: at_least },
             // Never before its own rows, whatever is said.
-            Some(Some(stamp)) => Head::Whole {
-                transaction,
-                greatest_stamp: at_least.max(*stamp),
-            },
+            Some(Some(stamp)) => Head::Whole { transaction, greatest_stamp: at_least.max(*stamp) },
         }
     }
 

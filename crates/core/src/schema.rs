@@ -13,10 +13,7 @@ use serde_json::Value;
 use crate::json::{Json, JsonError, Limits};
 
 /// What a schema may cost to read.
-const SCHEMA_LIMITS: Limits = Limits {
-    depth: 100,
-    bytes: 1 << 20,
-};
+const SCHEMA_LIMITS: Limits = Limits { depth: 100, bytes: 1 << 20 };
 /// Steps of backtracking for one match of one pattern: a few milliseconds.
 const BACKTRACK_STEPS_MAX: usize = 100_000;
 /// Bytes of a compiled pattern, and of its lazily built automaton.
@@ -88,9 +85,8 @@ impl Schema {
     /// Compiles a schema. Milliseconds: once for each definition and backend.
     pub fn compile(text: &str) -> Result<Schema, SchemaError> {
         let schema = Value::from(&Json::parse(text, SCHEMA_LIMITS)?);
-        let declared = schema
-            .get("$schema")
-            .map(|declared| declared.as_str().unwrap_or_default().trim_end_matches('#'));
+        let declared =
+            schema.get("$schema").map(|declared| declared.as_str().unwrap_or_default().trim_end_matches('#'));
         if let Some(found) = declared.filter(|declared| *declared != DRAFT_2020_12) {
             return Err(SchemaError::OtherDraft { found: shorten(found) });
         }
@@ -111,10 +107,9 @@ impl Schema {
     ///
     /// Numbers must be spelt without exponents, as jsonb prints them (`Value::from(&Json)` does): `1e1000000000` would be computed.
     pub fn validate(&self, data: &Value) -> Result<(), Violation> {
-        self.validator.validate(data).map_err(|error| Violation {
-            path: error.instance_path().to_string(),
-            message: message(&error),
-        })
+        self.validator
+            .validate(data)
+            .map_err(|error| Violation { path: error.instance_path().to_string(), message: message(&error) })
     }
 }
 
@@ -129,13 +124,10 @@ fn schema_error(error: &ValidationError<'_>) -> SchemaError {
         ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable { uri, .. }) => {
             SchemaError::OutsideReference { uri: shorten(uri) }
         }
-        ValidationErrorKind::Referencing(other) => SchemaError::DanglingReference {
-            message: shorten(&other.to_string()),
-        },
-        _ => SchemaError::Invalid {
-            path: error.instance_path().to_string(),
-            message: message(error),
-        },
+        ValidationErrorKind::Referencing(other) => {
+            SchemaError::DanglingReference { message: shorten(&other.to_string()) }
+        }
+        _ => SchemaError::Invalid { path: error.instance_path().to_string(), message: message(error) },
     }
 }
 

@@ -91,18 +91,8 @@ mod tests {
 
     #[test]
     fn a_name_may_be_any_text_that_breaks_no_rule() {
-        for name in [
-            "orders",
-            "Ünïcode \"quoted\" ' . / 名前",
-            "a!b",
-            "-",
-            &"x".repeat(57),
-            &"é".repeat(28),
-        ] {
-            assert_eq!(
-                name.parse::<StreamName>().map(|name| name.to_string()).as_deref(),
-                Ok(name)
-            );
+        for name in ["orders", "Ünïcode \"quoted\" ' . / 名前", "a!b", "-", &"x".repeat(57), &"é".repeat(28)] {
+            assert_eq!(name.parse::<StreamName>().map(|name| name.to_string()).as_deref(), Ok(name));
         }
     }
 

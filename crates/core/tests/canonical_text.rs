@@ -21,21 +21,12 @@ fn texts_print_as_jsonb_prints_them() {
         ("[ ]", "[]"),
         ("[1,2 ,[],{}]", "[1, 2, [], {}]"),
         (r#"{"b":1,"a":2}"#, r#"{"a": 2, "b": 1}"#),
-        (
-            r#"{"bb":1,"a":2,"":3,"é":4,"z":5}"#,
-            r#"{"": 3, "a": 2, "z": 5, "bb": 1, "é": 4}"#,
-        ),
+        (r#"{"bb":1,"a":2,"":3,"é":4,"z":5}"#, r#"{"": 3, "a": 2, "z": 5, "bb": 1, "é": 4}"#),
         (r#"{"a":1,"b":2,"a":{"x":[]}}"#, r#"{"a": {"x": []}, "b": 2}"#),
         (r#"{"a":1,"a":2,"a":3}"#, r#"{"a": 3}"#),
-        (
-            r#""\u0041\/\b\f\n\r\t\"\\\u0001\u001f""#,
-            "\"A/\\b\\f\\n\\r\\t\\\"\\\\\\u0001\\u001f\"",
-        ),
+        (r#""\u0041\/\b\f\n\r\t\"\\\u0001\u001f""#, "\"A/\\b\\f\\n\\r\\t\\\"\\\\\\u0001\\u001f\""),
         (r#""\ud83d\ude00 😀 \u00e9""#, "\"😀 😀 é\""),
-        (
-            "\"\u{7f}\u{80}\u{2028}\u{10ffff}\"",
-            "\"\u{7f}\u{80}\u{2028}\u{10ffff}\"",
-        ),
+        ("\"\u{7f}\u{80}\u{2028}\u{10ffff}\"", "\"\u{7f}\u{80}\u{2028}\u{10ffff}\""),
         ("0", "0"),
         ("-0", "0"),
         ("-0.00", "0.00"),
@@ -50,10 +41,7 @@ fn texts_print_as_jsonb_prints_them() {
         ("0.000e10", "0"),
         ("0e-3", "0.000"),
         ("1e0000000003", "1000"),
-        (
-            "123456789012345678901234567890.0987654321",
-            "123456789012345678901234567890.0987654321",
-        ),
+        ("123456789012345678901234567890.0987654321", "123456789012345678901234567890.0987654321"),
     ] {
         assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
     }
@@ -65,23 +53,15 @@ fn numbers_are_refused_exactly_where_numeric_overflows() {
     assert_eq!(canonical("-9.99e131071").map(|text| text.len()), Ok(131_073));
     assert_eq!(canonical("1e-16383").map(|text| text.len()), Ok(16_385));
     assert_eq!(canonical("0e1073741822").as_deref(), Ok("0"));
-    for text in [
-        "1e131072",
-        "1e-16384",
-        "0e-16384",
-        "0e1073741823",
-        "1e99999999999999999999",
-        "1e-99999999999999999999",
-    ] {
+    for text in
+        ["1e131072", "1e-16384", "0e-16384", "0e1073741823", "1e99999999999999999999", "1e-99999999999999999999"]
+    {
         assert_eq!(canonical(text), Err(JsonProblem::Number(NumberError)), "{text}");
     }
     let long = "9".repeat(131_073);
     assert_eq!(canonical(&long), Err(JsonProblem::Number(NumberError)));
     assert_eq!(canonical(&long[1..]).as_deref(), Ok(&long[1..]));
-    assert_eq!(
-        canonical(&format!("0.{}", "0".repeat(16_384))),
-        Err(JsonProblem::Number(NumberError))
-    );
+    assert_eq!(canonical(&format!("0.{}", "0".repeat(16_384))), Err(JsonProblem::Number(NumberError)));
 }
 
 #[test]
@@ -102,10 +82,7 @@ fn what_is_no_json_is_refused_with_the_place_and_the_reason() {
         ("{1:2}", "expected a key or }, found '1', at byte 1"),
         ("{\"a\":1]", "expected , or }, found ']', at byte 6"),
         ("[", "the JSON text ends too early: expected a value or ], at byte 1"),
-        (
-            "\"abc",
-            "the JSON text ends too early: expected the end of a string, at byte 4",
-        ),
+        ("\"abc", "the JSON text ends too early: expected the end of a string, at byte 4"),
         ("01", "not a JSON number, at byte 0"),
         ("-", "not a JSON number, at byte 0"),
         ("1.", "not a JSON number, at byte 0"),
@@ -115,10 +92,7 @@ fn what_is_no_json_is_refused_with_the_place_and_the_reason() {
         ("+1", "expected a value, found '+', at byte 0"),
         (".5", "expected a value, found '.', at byte 0"),
         ("NaN", "expected a value, found 'N', at byte 0"),
-        (
-            "\"\n\"",
-            "the control character '\\n' must be escaped in a string, at byte 1",
-        ),
+        ("\"\n\"", "the control character '\\n' must be escaped in a string, at byte 1"),
         (r#""\x""#, "not an escape that JSON knows, at byte 1"),
         (r#""\u12g4""#, "not an escape that JSON knows, at byte 1"),
         (r#""\u+123""#, "not an escape that JSON knows, at byte 1"),
@@ -139,29 +113,20 @@ fn depth_and_length_are_bounded() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert_eq!(canonical(&nested(1000)), Ok(nested(1000)));
     assert_eq!(canonical(&nested(1001)), Err(JsonProblem::TooDeep { depth_max: 1000 }));
-    let boundless = Limits {
-        depth: usize::MAX,
-        bytes: usize::MAX,
-    };
+    let boundless = Limits { depth: usize::MAX, bytes: usize::MAX };
     assert!(canonical_text(&nested(Limits::DEPTH_MAX), boundless).is_ok());
     assert!(canonical_text(&nested(100_000), boundless).is_err());
     assert!(canonical_text(&"[".repeat(10_000_000), boundless).is_err());
 
     // 700 bytes that would print as nine megabytes.
     let bomb = format!("[{}0]", "1e131071,".repeat(70));
-    let limits = Limits {
-        bytes: 1 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
     assert_eq!(
         canonical_text(&bomb, limits).unwrap_err().problem,
         JsonProblem::TooLarge(TooLarge { limit_bytes: 1 << 20 })
     );
     assert_eq!(canonical(&bomb).map(|text| text.len()), Ok(70 * (131_072 + 2) + 3));
-    let exact = Limits {
-        bytes: 6,
-        ..Limits::default()
-    };
+    let exact = Limits { bytes: 6, ..Limits::default() };
     assert_eq!(canonical_text("[1,2]", exact).as_deref(), Ok("[1, 2]"));
     assert!(canonical_text("[1,23]", exact).is_err());
 }

@@ -13,10 +13,7 @@ fn slow_sort(events: &[(Dot, Clock)]) -> Option<Vec<usize>> {
     let mut order = Vec::new();
     while !left.is_empty() {
         let covers_another = |dot: Dot| {
-            let contexts = left
-                .iter()
-                .filter(|index| events[**index].0 == dot)
-                .map(|index| &events[*index].1);
+            let contexts = left.iter().filter(|index| events[**index].0 == dot).map(|index| &events[*index].1);
             contexts
                 .flat_map(|context| left.iter().map(move |other| (context, events[*other].0)))
                 .any(|(context, other)| other != dot && context.covers(&other))
@@ -48,9 +45,7 @@ fn check(events: &[(Dot, Clock)]) -> Result<(), TestCaseError> {
             prop_assert!(cycle.dots.len() >= 2);
             let next = cycle.dots.iter().cycle().skip(1);
             for (dot, next) in cycle.dots.iter().zip(next) {
-                let in_context = events
-                    .iter()
-                    .any(|(found, context)| found == next && context.covers(dot));
+                let in_context = events.iter().any(|(found, context)| found == next && context.covers(dot));
                 prop_assert!(in_context && dot != next, "{} is not in the context of {}", dot, next);
             }
         }
@@ -74,12 +69,7 @@ proptest! {
 }
 
 fn dot(s: u8, seq: u64) -> Dot {
-    Dot {
-        site: site(s),
-        stream: stream(0),
-        lane: lane(1, 0),
-        seq,
-    }
+    Dot { site: site(s), stream: stream(0), lane: lane(1, 0), seq }
 }
 
 fn covering(dots: &[Dot]) -> Clock {
@@ -94,18 +84,11 @@ fn an_events_own_dot_in_its_own_context_means_nothing() {
 
 #[test]
 fn contexts_that_cover_each_other_are_an_error_that_names_them() {
-    let events = [
-        (dot(1, 1), covering(&[dot(2, 1)])),
-        (dot(2, 1), covering(&[dot(3, 1)])),
-        (dot(3, 1), covering(&[dot(1, 1)])),
-    ];
+    let events =
+        [(dot(1, 1), covering(&[dot(2, 1)])), (dot(2, 1), covering(&[dot(3, 1)])), (dot(3, 1), covering(&[dot(1, 1)]))];
     let cycle = causal_sort(&events).unwrap_err();
     assert_eq!(cycle.dots, [dot(1, 1), dot(3, 1), dot(2, 1)]);
-    assert!(
-        cycle
-            .to_string()
-            .starts_with("the contexts of these events cover each other: ")
-    );
+    assert!(cycle.to_string().starts_with("the contexts of these events cover each other: "));
 }
 
 #[test]
@@ -121,10 +104,7 @@ fn two_hundred_thousand_events_are_sorted_in_far_less_than_quadratic_time() {
     let events: Vec<_> = (1..=100_000)
         .flat_map(|seq: u64| {
             let behind = seq.saturating_sub(3);
-            [
-                (dot(1, seq), covering(&[dot(2, behind)])),
-                (dot(2, seq), covering(&[dot(1, seq), dot(2, seq)])),
-            ]
+            [(dot(1, seq), covering(&[dot(2, behind)])), (dot(2, seq), covering(&[dot(1, seq), dot(2, seq)]))]
         })
         .collect();
     let order = causal_sort(&events).unwrap();

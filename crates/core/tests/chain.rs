@@ -10,12 +10,7 @@ use uuid::Uuid;
 type Content = ([u8; 16], Option<String>, String, String);
 
 fn any_content() -> impl Strategy<Value = Content> {
-    (
-        any::<bool>().prop_map(|b| [u8::from(b); 16]),
-        proptest::option::of("[ab]{0,2}"),
-        "[ab]{0,2}",
-        "[ab]{0,2}",
-    )
+    (any::<bool>().prop_map(|b| [u8::from(b); 16]), proptest::option::of("[ab]{0,2}"), "[ab]{0,2}", "[ab]{0,2}")
 }
 
 fn hash((salt, key, data, meta): &Content) -> [u8; 32] {
@@ -24,26 +19,9 @@ fn hash((salt, key, data, meta): &Content) -> [u8; 32] {
 
 fn event(kind: &str, epoch: u64, hlc: Hlc, content: Content) -> Event {
     let (salt, key, data, meta) = content;
-    let dot = Dot {
-        site: site(1),
-        stream: stream(1),
-        lane: lane(1, 0),
-        seq: 1,
-    };
+    let dot = Dot { site: site(1), stream: stream(1), lane: lane(1, 0), seq: 1 };
     let kind = kind.to_owned();
-    Event {
-        dot,
-        hlc,
-        xact: hlc,
-        epoch,
-        id: Uuid::from_u128(7),
-        kind,
-        key,
-        data,
-        meta,
-        salt,
-        chain: Chain([0; 16]),
-    }
+    Event { dot, hlc, xact: hlc, epoch, id: Uuid::from_u128(7), kind, key, data, meta, salt, chain: Chain([0; 16]) }
 }
 
 proptest! {

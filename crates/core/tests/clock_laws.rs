@@ -16,17 +16,7 @@ fn covered(clock: &Clock, dots: &[Dot]) -> Vec<bool> {
 /// The last dots of several clocks, and their successors: if two clocks differ they differ on these.
 fn probes(clocks: &[&Clock]) -> Vec<Dot> {
     let lasts = clocks.iter().flat_map(|clock| clock.iter());
-    lasts
-        .flat_map(|dot| {
-            [
-                dot,
-                Dot {
-                    seq: dot.seq.saturating_add(1),
-                    ..dot
-                },
-            ]
-        })
-        .collect()
+    lasts.flat_map(|dot| [dot, Dot { seq: dot.seq.saturating_add(1), ..dot }]).collect()
 }
 
 proptest! {
@@ -147,21 +137,11 @@ proptest! {
 /// Every change of one bit, and every replacement of one byte, of one clock that has all features.
 #[test]
 fn every_single_byte_mutation_is_refused_or_encodes_to_itself() {
-    let clock: Clock = [
-        (1, 1, 1, 0, 1),
-        (1, 1, 1, 1, 300),
-        (1, 1, 9, 65535, SEQ_MAX),
-        (1, 2, 1, 7, 1),
-        (2, 1, 1, 0, 128),
-    ]
-    .map(|(s, t, run, number, seq)| Dot {
-        site: site(s),
-        stream: stream(t),
-        lane: lane(run, number),
-        seq,
-    })
-    .into_iter()
-    .collect();
+    let clock: Clock =
+        [(1, 1, 1, 0, 1), (1, 1, 1, 1, 300), (1, 1, 9, 65535, SEQ_MAX), (1, 2, 1, 7, 1), (2, 1, 1, 0, 128)]
+            .map(|(s, t, run, number, seq)| Dot { site: site(s), stream: stream(t), lane: lane(run, number), seq })
+            .into_iter()
+            .collect();
     let bytes = clock.encode();
     for at in 0..bytes.len() {
         for byte in 0..=255 {
@@ -190,19 +170,13 @@ fn each_other_spelling_of_a_clock_is_refused_with_its_reason() {
         (vec![1, 0x80, 0], Integer { offset: 1 }),
         // A count far beyond the bytes that are there.
         (vec![1, 0xff, 0xff, 0xff, 0xff, 0x7f], Truncated { offset: 6 }),
-        (
-            vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
-            Integer { offset: 1 },
-        ),
+        (vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], Integer { offset: 1 }),
         (one_lane(&[0]), Truncated { offset: 43 }),
         (one_lane(&[0, 0, 0]), Integer { offset: 42 }),
         // A seq of zero, a padded one, one above i64::MAX.
         (one_lane(&[1, 0, 0]), Integer { offset: 44 }),
         (one_lane(&[1, 0, 0x81, 0]), Integer { offset: 44 }),
-        (
-            one_lane(&[1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1]),
-            Integer { offset: 44 },
-        ),
+        (one_lane(&[1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1]), Integer { offset: 44 }),
         // A lane number above 16 bits, at once and by addition.
         (one_lane(&[1, 0x80, 0x80, 4, 1]), Integer { offset: 43 }),
         (one_lane(&[2, 0xff, 0xff, 3, 1, 0, 1]), Integer { offset: 47 }),
@@ -216,26 +190,14 @@ fn entries_that_do_not_ascend_are_refused() {
     let site = |id: u8, run: u8| [&[id; 16][..], &[1], &[8; 16], &[1], &[0, 0, 0, 0, 0, run, 1, 0, 1]].concat();
     let clock = |sites: &[Vec<u8>]| [&[1, sites.len() as u8][..], &sites.concat()].concat();
     assert!(Clock::decode(&clock(&[site(1, 1), site(2, 1)])).is_ok());
-    assert_eq!(
-        Clock::decode(&clock(&[site(1, 1), site(1, 2)])),
-        Err(ClockDecodeError::Order { offset: 45 })
-    );
-    assert_eq!(
-        Clock::decode(&clock(&[site(2, 1), site(1, 1)])),
-        Err(ClockDecodeError::Order { offset: 45 })
-    );
-    assert_eq!(
-        Clock::decode(&clock(&[site(1, 0)])),
-        Err(ClockDecodeError::Integer { offset: 36 })
-    );
+    assert_eq!(Clock::decode(&clock(&[site(1, 1), site(1, 2)])), Err(ClockDecodeError::Order { offset: 45 }));
+    assert_eq!(Clock::decode(&clock(&[site(2, 1), site(1, 1)])), Err(ClockDecodeError::Order { offset: 45 }));
+    assert_eq!(Clock::decode(&clock(&[site(1, 0)])), Err(ClockDecodeError::Integer { offset: 36 }));
 }
 
 #[test]
 fn a_clock_reads_any_order_and_white_space_and_skips_empty_objects() {
-    let (a, b) = (
-        "00000000-0000-0000-0000-00000000000a",
-        "00000000-0000-0000-0000-00000000000b",
-    );
+    let (a, b) = ("00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b");
     let text = format!(
         " {{\"{b}\":{{\"{a}\":{{\"000000000001-1\":1,\n\"000000000001-0\":2}}, \"{b}\": {{}} }},\t\"{a}\":{{}} , \"{a}\": {{\"{a}\": {{\"000000000001-0\": 9}}}}}} "
     );
@@ -257,10 +219,7 @@ fn what_is_no_clock_is_refused_with_the_place_and_the_reason() {
     let error = |text: &str| text.parse::<Clock>().unwrap_err().to_string();
     for (text, expected) in [
         ("", "the JSON text ends too early: expected a value, at byte 0"),
-        (
-            "[]",
-            "a clock looks like {\"site uuid\": {\"stream uuid\": {\"9f3c01ab77e2-3\": 17}}}, at byte 0",
-        ),
+        ("[]", "a clock looks like {\"site uuid\": {\"stream uuid\": {\"9f3c01ab77e2-3\": 17}}}, at byte 0"),
         ("{} {}", "expected the end of the text, found '{', at byte 3"),
         (
             "{\"paris\": {}}",
@@ -274,30 +233,11 @@ fn what_is_no_clock_is_refused_with_the_place_and_the_reason() {
     assert!(
         error(&format!("{{\"{id}\": {{\"{id}\": {{\"1\": 2}}}}}}")).starts_with("the lane of a clock: a lane is a run")
     );
-    for seq in [
-        "0",
-        "-1",
-        "1.0",
-        "1e1",
-        "9223372036854775808",
-        "\"1\"",
-        "null",
-        "true",
-        "[1]",
-        "{}",
-        "1e999999999",
-    ] {
-        assert_eq!(
-            error(&lane(seq)),
-            "a seq is an integer from 1 to 9223372036854775807, at byte 101",
-            "{seq}"
-        );
+    for seq in ["0", "-1", "1.0", "1e1", "9223372036854775808", "\"1\"", "null", "true", "[1]", "{}", "1e999999999"] {
+        assert_eq!(error(&lane(seq)), "a seq is an integer from 1 to 9223372036854775807, at byte 101", "{seq}");
     }
     let twice = lane("1, \"000000000001-0\": 2");
-    assert_eq!(
-        error(&twice),
-        "the lane 000000000001-0 stands twice in the clock, at byte 122"
-    );
+    assert_eq!(error(&twice), "the lane 000000000001-0 stands twice in the clock, at byte 122");
     let deep = "{\"a\":".repeat(100_000);
     assert!(deep.parse::<Clock>().is_err());
 }
@@ -305,24 +245,14 @@ fn what_is_no_clock_is_refused_with_the_place_and_the_reason() {
 #[test]
 fn a_clock_of_a_million_lanes_is_read_in_linear_time() {
     let clock: Clock = (0..1_000_000u64)
-        .map(|n| Dot {
-            site: site(1),
-            stream: stream(1),
-            lane: lane(1 + n / 1000, (n % 1000) as u16),
-            seq: 1 + n,
-        })
+        .map(|n| Dot { site: site(1), stream: stream(1), lane: lane(1 + n / 1000, (n % 1000) as u16), seq: 1 + n })
         .collect();
     let text = clock.to_string();
     let started = std::time::Instant::now();
     assert_eq!(text.parse::<Clock>().as_ref(), Ok(&clock));
     let bytes = clock.encode();
     assert_eq!(Clock::decode(&bytes).as_ref(), Ok(&clock));
-    println!(
-        "text of {} bytes, encoding of {} bytes, read in {:?}",
-        text.len(),
-        bytes.len(),
-        started.elapsed()
-    );
+    println!("text of {} bytes, encoding of {} bytes, read in {:?}", text.len(), bytes.len(), started.elapsed());
     // Seconds in a debug build on a slow machine; quadratic would be hours.
     assert!(started.elapsed().as_secs() < 60);
 }

@@ -15,21 +15,12 @@ fn golden(name: &str, bytes: &[u8]) {
         std::fs::write(&path, bytes).unwrap();
     }
     let expected = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert!(
-        expected == bytes,
-        "the encoding {name} has changed:\n{expected:02x?}\n{bytes:02x?}"
-    );
+    assert!(expected == bytes, "the encoding {name} has changed:\n{expected:02x?}\n{bytes:02x?}");
 }
 
 fn dot() -> Dot {
     let site = "0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10".parse().unwrap();
-    Dot::new(
-        site,
-        StreamId::of_name("stock_moves"),
-        "9f3c01ab77e2-3".parse().unwrap(),
-        17,
-    )
-    .unwrap()
+    Dot::new(site, StreamId::of_name("stock_moves"), "9f3c01ab77e2-3".parse().unwrap(), 17).unwrap()
 }
 
 fn hlc() -> Hlc {
@@ -104,18 +95,9 @@ fn the_namespace_of_streams_is_the_one_that_is_documented() {
 #[test]
 fn a_lane_keeps_its_genesis_and_its_steps() {
     let event = event();
-    golden(
-        "chain_genesis.bin",
-        &Chain::genesis(event.dot.site, event.dot.stream, event.dot.lane).0,
-    );
-    golden(
-        "content_hash.bin",
-        &content_hash(&event.salt, event.key.as_deref(), &event.data, &event.meta),
-    );
-    golden(
-        "content_hash_without_key.bin",
-        &content_hash(&event.salt, None, &event.data, &event.meta),
-    );
+    golden("chain_genesis.bin", &Chain::genesis(event.dot.site, event.dot.stream, event.dot.lane).0);
+    golden("content_hash.bin", &content_hash(&event.salt, event.key.as_deref(), &event.data, &event.meta));
+    golden("content_hash_without_key.bin", &content_hash(&event.salt, None, &event.data, &event.meta));
     golden("chain_next.bin", &event.chain.0);
     golden("chain.txt", event.chain.to_string().as_bytes());
 }
@@ -123,17 +105,11 @@ fn a_lane_keeps_its_genesis_and_its_steps() {
 #[test]
 fn a_digest_of_lane_heads_keeps_its_bytes() {
     let other = Dot::new(strategies::site(1), strategies::stream(1), strategies::lane(1, 0), 3).unwrap();
-    golden(
-        "digest.bin",
-        &digest(vec![(dot(), Chain([0x11; 16])), (other, Chain([0x22; 16]))]),
-    );
+    golden("digest.bin", &digest(vec![(dot(), Chain([0x11; 16])), (other, Chain([0x22; 16]))]));
 }
 
 #[test]
 fn canonical_text_stays_what_it_is() {
     let text = r#"{"bb":[1e5,1.50,1E-5,-0,-0.00,100e-1],"a":"\u0041\/\u00e9\ud83d\ude00\b\f\n\r\t\u0001\"\\","c":{},"a2":[],"c":{"z":null,"y":true,"x":false}}"#;
-    golden(
-        "canonical_text.json",
-        canonical_text(text, Limits::default()).unwrap().as_bytes(),
-    );
+    golden("canonical_text.json", canonical_text(text, Limits::default()).unwrap().as_bytes());
 }

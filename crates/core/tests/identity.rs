@@ -117,10 +117,7 @@ fn a_run_is_48_bits_and_never_zero() {
     assert_eq!(Run::new(0x9f3c_01ab_77e2).unwrap().to_string(), "9f3c01ab77e2");
     assert_eq!(Lane::from_bits(0xffff), None);
     assert_eq!("000000000000".parse::<Run>(), Err(RunTextError::Zero));
-    assert!(matches!(
-        "9f3c01ab77e".parse::<Run>(),
-        Err(RunTextError::NotTwelveDigits { .. })
-    ));
+    assert!(matches!("9f3c01ab77e".parse::<Run>(), Err(RunTextError::NotTwelveDigits { .. })));
 }
 
 #[test]
@@ -130,48 +127,15 @@ fn what_is_no_dot_is_refused_with_the_part_that_is_wrong() {
     assert!(parse(&format!("{uuid}/{uuid}/9f3c01ab77e2-3/1")).is_ok());
     assert_eq!(parse(""), Err(DotTextError::Parts { found: 1 }));
     assert_eq!(parse("a/b/c/d/e"), Err(DotTextError::Parts { found: 5 }));
-    assert!(matches!(
-        parse(&format!("paris/{uuid}/9f3c01ab77e2-3/1")),
-        Err(DotTextError::Site(_))
-    ));
-    assert!(matches!(
-        parse(&format!("{{{uuid}}}/{uuid}/9f3c01ab77e2-3/1")),
-        Err(DotTextError::Site(_))
-    ));
-    assert!(matches!(
-        parse(&format!("{uuid}/orders/9f3c01ab77e2-3/1")),
-        Err(DotTextError::Stream(_))
-    ));
-    for lane in [
-        "9f3c01ab77e2",
-        "9f3c01ab77e2-",
-        "9f3c01ab77e2-65536",
-        "9f3c01ab77e2-03",
-        "9f3c01ab77e2--3",
-        "-3",
-    ] {
-        assert!(
-            matches!(parse(&format!("{uuid}/{uuid}/{lane}/1")), Err(DotTextError::Lane(_))),
-            "{lane}"
-        );
+    assert!(matches!(parse(&format!("paris/{uuid}/9f3c01ab77e2-3/1")), Err(DotTextError::Site(_))));
+    assert!(matches!(parse(&format!("{{{uuid}}}/{uuid}/9f3c01ab77e2-3/1")), Err(DotTextError::Site(_))));
+    assert!(matches!(parse(&format!("{uuid}/orders/9f3c01ab77e2-3/1")), Err(DotTextError::Stream(_))));
+    for lane in ["9f3c01ab77e2", "9f3c01ab77e2-", "9f3c01ab77e2-65536", "9f3c01ab77e2-03", "9f3c01ab77e2--3", "-3"] {
+        assert!(matches!(parse(&format!("{uuid}/{uuid}/{lane}/1")), Err(DotTextError::Lane(_))), "{lane}");
     }
-    for seq in [
-        "",
-        "0",
-        "-1",
-        "+1",
-        "01",
-        "1.0",
-        "9223372036854775808",
-        "99999999999999999999",
-        " 1",
-        "٣",
-    ] {
+    for seq in ["", "0", "-1", "+1", "01", "1.0", "9223372036854775808", "99999999999999999999", " 1", "٣"] {
         assert!(
-            matches!(
-                parse(&format!("{uuid}/{uuid}/9f3c01ab77e2-3/{seq}")),
-                Err(DotTextError::Seq { .. })
-            ),
+            matches!(parse(&format!("{uuid}/{uuid}/9f3c01ab77e2-3/{seq}")), Err(DotTextError::Seq { .. })),
             "{seq}"
         );
     }
@@ -182,17 +146,11 @@ fn bytes_that_are_no_dot_are_refused_with_the_reason() {
     let dot = Dot::new(site(1), stream(1), lane(1, 1), 1).unwrap();
     let mut bytes = dot.to_bytes();
     assert_eq!(Dot::from_bytes(&bytes[..47]), Err(DotDecodeError::Length { found: 47 }));
-    assert_eq!(
-        Dot::from_bytes(&[bytes.as_slice(), &[0]].concat()),
-        Err(DotDecodeError::Length { found: 49 })
-    );
+    assert_eq!(Dot::from_bytes(&[bytes.as_slice(), &[0]].concat()), Err(DotDecodeError::Length { found: 49 }));
     bytes[47] = 0;
     assert_eq!(Dot::from_bytes(&bytes), Err(DotDecodeError::SeqOutOfRange { seq: 0 }));
     bytes[40] = 0x80;
-    assert_eq!(
-        Dot::from_bytes(&bytes),
-        Err(DotDecodeError::SeqOutOfRange { seq: 1 << 63 })
-    );
+    assert_eq!(Dot::from_bytes(&bytes), Err(DotDecodeError::SeqOutOfRange { seq: 1 << 63 }));
     bytes[32..38].fill(0);
     assert_eq!(Dot::from_bytes(&bytes), Err(DotDecodeError::RunZero));
 }

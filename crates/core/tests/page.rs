@@ -42,51 +42,25 @@ fn history(operations: Vec<Operation>) -> History {
             .filter_map(|(_, (_, lanes))| lanes.get(&target).copied())
             .collect();
         let (xact, mine) = open.entry((run, slot)).or_insert((hlc, BTreeMap::new()));
-        let number = *mine
-            .entry(target)
-            .or_insert_with(|| (0..).find(|number| !held.contains(number)).unwrap());
-        let key = LaneKey {
-            site: site(site_number),
-            stream: stream(target as u8),
-            lane: lane(run_number, number),
-        };
+        let number = *mine.entry(target).or_insert_with(|| (0..).find(|number| !held.contains(number)).unwrap());
+        let key = LaneKey { site: site(site_number), stream: stream(target as u8), lane: lane(run_number, number) };
         let rows = lanes.entry(key).or_default();
-        rows.push(Row {
-            seq: rows.len() as u64 + 1,
-            hlc,
-            xact: *xact,
-            wide: false,
-            counts,
-        });
-        let id = TransactionId {
-            site: key.site,
-            run: key.lane.run(),
-            xact: *xact,
-        };
+        rows.push(Row { seq: rows.len() as u64 + 1, hlc, xact: *xact, wide: false, counts });
+        let id = TransactionId { site: key.site, run: key.lane.run(), xact: *xact };
         written.entry(id).or_default().push((key, hlc));
     }
     for (id, rows) in &written {
-        let streams = rows
-            .iter()
-            .map(|(key, _)| key.stream)
-            .collect::<std::collections::BTreeSet<_>>();
+        let streams = rows.iter().map(|(key, _)| key.stream).collect::<std::collections::BTreeSet<_>>();
         if streams.len() > 1 {
             spans.insert(*id, rows.iter().map(|(_, hlc)| *hlc).max().unwrap());
         }
     }
     for (key, rows) in &mut lanes {
         for row in rows {
-            row.wide = spans.contains_key(&TransactionId {
-                site: key.site,
-                run: key.lane.run(),
-                xact: row.xact,
-            });
+            row.wide = spans.contains_key(&TransactionId { site: key.site, run: key.lane.run(), xact: row.xact });
         }
     }
-    History {
-        lanes: lanes.into_iter().collect(),
-        spans,
-    }
+    History { lanes: lanes.into_iter().collect(), spans }
 }
 
 fn any_history() -> impl Strategy<Value = History> {
@@ -102,11 +76,7 @@ fn slow_pages(history: &History, rows_max: usize) -> Vec<Output> {
     let mut transactions: BTreeMap<TransactionId, Vec<(Hlc, LaneKey, Row)>> = BTreeMap::new();
     for (key, rows) in &history.lanes {
         for row in rows {
-            let id = TransactionId {
-                site: key.site,
-                run: key.lane.run(),
-                xact: row.xact,
-            };
+            let id = TransactionId { site: key.site, run: key.lane.run(), xact: row.xact };
             transactions.entry(id).or_default().push((row.hlc, *key, *row));
         }
     }
@@ -243,21 +213,11 @@ proptest! {
 }
 
 fn row(seq: u64, millis: u64, xact: u64) -> Row {
-    Row {
-        seq,
-        hlc: Hlc::new(millis, 0).unwrap(),
-        xact: Hlc::new(xact, 0).unwrap(),
-        wide: false,
-        counts: true,
-    }
+    Row { seq, hlc: Hlc::new(millis, 0).unwrap(), xact: Hlc::new(xact, 0).unwrap(), wide: false, counts: true }
 }
 
 fn key(number: u16) -> LaneKey {
-    LaneKey {
-        site: site(1),
-        stream: stream(1),
-        lane: lane(1, number),
-    }
+    LaneKey { site: site(1), stream: stream(1), lane: lane(1, number) }
 }
 
 #[test]
@@ -265,9 +225,7 @@ fn a_lane_is_read_no_further_than_the_page_goes() {
     let mut merge = Merge::new([key(0), key(1)], 1);
     assert_eq!(merge.step(), Step::NeedRows(LaneIndex(0)));
     // The second lane's first transaction may be larger than these rows; it comes later in any case, so nobody asks.
-    merge
-        .supply(LaneIndex(0), [row(1, 10, 10), row(2, 20, 20)], false)
-        .unwrap();
+    merge.supply(LaneIndex(0), [row(1, 10, 10), row(2, 20, 20)], false).unwrap();
     assert_eq!(merge.step(), Step::NeedRows(LaneIndex(1)));
     merge.supply(LaneIndex(1), [row(1, 15, 15)], false).unwrap();
     assert!(matches!(merge.step(), Step::Transaction(placed) if placed.greatest_stamp == Hlc::new(10, 0).unwrap()));
@@ -277,19 +235,9 @@ fn a_lane_is_read_no_further_than_the_page_goes() {
 /// A lane whose stamps do not ascend, as no site writes it: the rows of one transaction must still not come in two parts.
 #[test]
 fn a_lane_that_may_have_more_of_a_transaction_is_asked_before_it_is_given() {
-    let other_stream = LaneKey {
-        stream: stream(2),
-        ..key(0)
-    };
-    let wide = |seq, millis| Row {
-        wide: true,
-        ..row(seq, millis, 10)
-    };
-    let transaction = TransactionId {
-        site: site(1),
-        run: key(0).lane.run(),
-        xact: Hlc::new(10, 0).unwrap(),
-    };
+    let other_stream = LaneKey { stream: stream(2), ..key(0) };
+    let wide = |seq, millis| Row { wide: true, ..row(seq, millis, 10) };
+    let transaction = TransactionId { site: site(1), run: key(0).lane.run(), xact: Hlc::new(10, 0).unwrap() };
     let mut merge = Merge::new([key(0), other_stream], 10);
     merge.supply(LaneIndex(0), [wide(1, 10)], true).unwrap();
     merge.supply(LaneIndex(1), [wide(1, 20)], false).unwrap();
@@ -305,20 +253,11 @@ fn a_lane_that_may_have_more_of_a_transaction_is_asked_before_it_is_given() {
 fn rows_that_make_no_sense_are_refused_with_the_reason() {
     let lane = LaneIndex(0);
     let mut merge = Merge::new([key(0)], 10);
-    assert_eq!(
-        merge.supply(LaneIndex(1), [], true),
-        Err(SupplyError::UnknownLane { lane: LaneIndex(1) })
-    );
+    assert_eq!(merge.supply(LaneIndex(1), [], true), Err(SupplyError::UnknownLane { lane: LaneIndex(1) }));
     assert_eq!(merge.supply(lane, [], false), Err(SupplyError::Nothing { lane }));
-    assert_eq!(
-        merge.supply(lane, [row(2, 1, 1), row(2, 2, 2)], false),
-        Err(SupplyError::Order { lane, seq: 2 })
-    );
+    assert_eq!(merge.supply(lane, [row(2, 1, 1), row(2, 2, 2)], false), Err(SupplyError::Order { lane, seq: 2 }));
     merge.supply(lane, [], true).unwrap();
-    assert_eq!(
-        merge.supply(lane, [row(9, 9, 9)], true),
-        Err(SupplyError::AfterEnd { lane })
-    );
+    assert_eq!(merge.supply(lane, [row(9, 9, 9)], true), Err(SupplyError::AfterEnd { lane }));
 }
 
 #[test]

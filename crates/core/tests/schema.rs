@@ -8,10 +8,7 @@ fn data(text: &str) -> Value {
 }
 
 fn violation(schema: Value, data: Value) -> (String, String) {
-    let violation = Schema::compile(&schema.to_string())
-        .unwrap()
-        .validate(&data)
-        .unwrap_err();
+    let violation = Schema::compile(&schema.to_string()).unwrap().validate(&data).unwrap_err();
     (violation.path, violation.message)
 }
 
@@ -27,18 +24,9 @@ fn a_violation_names_the_path_and_the_rule_and_never_the_data() {
     let check = |data: Value| violation(schema.clone(), data);
     let says = |path: &str, message: &str| (path.to_owned(), message.to_owned());
     assert_eq!(check(json!({"sku": "A-1"})), says("", "\"qty\" is a required property"));
-    assert_eq!(
-        check(json!({"sku": "A-1", "qty": "secret"})),
-        says("/qty", "value is not of type \"integer\"")
-    );
-    assert_eq!(
-        check(json!({"sku": "secret", "qty": 1})),
-        says("/sku", "value does not match \"^[A-Z]-[0-9]+$\"")
-    );
-    assert_eq!(
-        check(json!({"sku": "A-1", "qty": 0})),
-        says("/qty", "value is less than the minimum of 1")
-    );
+    assert_eq!(check(json!({"sku": "A-1", "qty": "secret"})), says("/qty", "value is not of type \"integer\""));
+    assert_eq!(check(json!({"sku": "secret", "qty": 1})), says("/sku", "value does not match \"^[A-Z]-[0-9]+$\""));
+    assert_eq!(check(json!({"sku": "A-1", "qty": 0})), says("/qty", "value is less than the minimum of 1"));
     assert_eq!(
         check(json!({"sku": "A-1", "qty": 1, "lines": [{}, {"a/b": "secret"}]})),
         says("/lines/1/a~1b", "value is longer than 3 characters")
@@ -58,23 +46,14 @@ fn valid_data_passes() {
 
 #[test]
 fn nothing_outside_of_the_schema_is_fetched() {
-    for uri in [
-        "https://example.com/other.json",
-        "http://localhost:1/x",
-        "file:///etc/passwd",
-        "other.json",
-        "urn:example:x",
-    ] {
-        for schema in [
-            json!({"$ref": uri}),
-            json!({"properties": {"a": {"items": {"$ref": uri}}}}),
-            json!({"$dynamicRef": uri}),
-        ] {
+    for uri in
+        ["https://example.com/other.json", "http://localhost:1/x", "file:///etc/passwd", "other.json", "urn:example:x"]
+    {
+        for schema in
+            [json!({"$ref": uri}), json!({"properties": {"a": {"items": {"$ref": uri}}}}), json!({"$dynamicRef": uri})]
+        {
             let error = Schema::compile(&schema.to_string()).unwrap_err();
-            assert!(
-                matches!(&error, SchemaError::OutsideReference { .. }),
-                "{schema}: {error}"
-            );
+            assert!(matches!(&error, SchemaError::OutsideReference { .. }), "{schema}: {error}");
             assert!(error.to_string().contains("copy it into $defs"));
         }
     }
@@ -86,12 +65,7 @@ fn a_schema_may_refer_to_itself_and_to_its_own_parts_by_id() {
     let schema = Schema::compile(&schema.to_string()).unwrap();
     assert!(schema.validate(&json!([1, 2])).is_ok() && schema.validate(&json!([1, "a"])).is_err());
     let tree = Schema::compile(r##"{"properties": {"child": {"$ref": "#"}}, "required": ["name"]}"##).unwrap();
-    assert_eq!(
-        tree.validate(&json!({"name": 1, "child": {"child": {}}}))
-            .unwrap_err()
-            .path,
-        "/child"
-    );
+    assert_eq!(tree.validate(&json!({"name": 1, "child": {"child": {}}})).unwrap_err().path, "/child");
 }
 
 #[test]
@@ -105,24 +79,15 @@ fn what_is_no_schema_is_refused_with_the_reason() {
     );
     assert!(matches!(compile(r#"{"minLength": -1}"#), SchemaError::Invalid { path, .. } if path == "/minLength"));
     assert!(matches!(compile(r#"{"pattern": "("}"#), SchemaError::Invalid { .. }));
-    assert!(matches!(
-        compile(r##"{"$ref": "#/$defs/missing"}"##),
-        SchemaError::DanglingReference { .. }
-    ));
-    assert!(matches!(
-        compile(r##"{"$ref": "#missing"}"##),
-        SchemaError::DanglingReference { .. }
-    ));
+    assert!(matches!(compile(r##"{"$ref": "#/$defs/missing"}"##), SchemaError::DanglingReference { .. }));
+    assert!(matches!(compile(r##"{"$ref": "#missing"}"##), SchemaError::DanglingReference { .. }));
     assert!(
         matches!(compile(r#"{"$schema": "http://json-schema.org/draft-07/schema#"}"#), SchemaError::OtherDraft { found } if found == "http://json-schema.org/draft-07/schema")
     );
     assert!(matches!(compile(r#"{"$schema": 1}"#), SchemaError::OtherDraft { .. }));
     assert!(Schema::compile(r#"{"$schema": "https://json-schema.org/draft/2020-12/schema"}"#).is_ok());
     assert!(matches!(compile(&("[".repeat(100_000))), SchemaError::Json(_)));
-    assert!(matches!(
-        compile(&format!("{{\"const\": \"{}\"}}", "x".repeat(1 << 20))),
-        SchemaError::Json(_)
-    ));
+    assert!(matches!(compile(&format!("{{\"const\": \"{}\"}}", "x".repeat(1 << 20))), SchemaError::Json(_)));
 }
 
 #[test]
@@ -150,10 +115,7 @@ fn a_pattern_that_backtracks_for_ever_is_stopped() {
 
 #[test]
 fn a_pattern_that_compiles_to_too_much_is_refused() {
-    assert!(matches!(
-        Schema::compile(r#"{"pattern": "((\\w{100}){100}){100}"}"#),
-        Err(SchemaError::Invalid { .. })
-    ));
+    assert!(matches!(Schema::compile(r#"{"pattern": "((\\w{100}){100}){100}"}"#), Err(SchemaError::Invalid { .. })));
 }
 
 /// In a thread with the smallest stack that a server process is likely to have.
@@ -166,12 +128,7 @@ fn data_as_deep_as_is_taken_can_be_checked_by_a_schema_that_recurses() {
         let violation = schema.validate(&data(&deep)).unwrap_err();
         assert_eq!(violation.path.len(), 2000);
     };
-    std::thread::Builder::new()
-        .stack_size(2 << 20)
-        .spawn(check)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(2 << 20).spawn(check).unwrap().join().unwrap();
 }
 
 #[test]

@@ -22,8 +22,8 @@ async fn one_transaction_over_more_streams_than_the_lock_table_holds_is_refused_
         let appends = (0..streams).fold("BEGIN;".to_owned(), |sql, i| sql + &how.replace("{}", &i.to_string()) + ";\n");
         let failure = subject.session.try_run(&appends).await.expect_err("so many locks do not fit");
         assert_eq!(failure.sqlstate(), "53200", "{failure}");
-        other.run("INSERT INTO moves (type) VALUES ('Other')").await;
         subject.session.run("ROLLBACK").await;
+        other.run("INSERT INTO moves (type) VALUES ('Other')").await;
         assert_eq!(subject.session.value("SELECT count(*) FROM \"stream 0\"").await, "0");
         subject.assert_well().await;
     }

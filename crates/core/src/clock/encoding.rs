@@ -101,9 +101,7 @@ impl Clock {
             return Err(ClockDecodeError::Trailing { offset: reader.offset });
         }
         // `collect` of sorted entries builds the tree in linear time.
-        Ok(Clock {
-            entries: lanes.into_iter().collect(),
-        })
+        Ok(Clock { entries: lanes.into_iter().collect() })
     }
 }
 
@@ -158,11 +156,7 @@ impl<T: PartialOrd + Copy> Ascending<T> {
     fn take(&mut self, next: T, offset: usize) -> Result<T, ClockDecodeError> {
         let ascends = self.0.is_none_or(|last| last < next);
         self.0 = Some(next);
-        if ascends {
-            Ok(next)
-        } else {
-            Err(ClockDecodeError::Order { offset })
-        }
+        if ascends { Ok(next) } else { Err(ClockDecodeError::Order { offset }) }
     }
 }
 
@@ -174,9 +168,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ClockDecodeError> {
         let rest = self.bytes.get(self.offset..).unwrap_or_default();
-        let array = rest
-            .first_chunk()
-            .ok_or(ClockDecodeError::Truncated { offset: self.offset })?;
+        let array = rest.first_chunk().ok_or(ClockDecodeError::Truncated { offset: self.offset })?;
         self.offset += N;
         Ok(*array)
     }
@@ -188,10 +180,7 @@ impl Reader<'_> {
 
     fn run(&mut self, order: &mut Ascending<Run>) -> Result<Run, ClockDecodeError> {
         let offset = self.offset;
-        let number = self
-            .array::<6>()?
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let number = self.array::<6>()?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         order.take(Run::new(number).ok_or(ClockDecodeError::Integer { offset })?, offset)
     }
 
@@ -200,10 +189,7 @@ impl Reader<'_> {
         for _ in 0..self.count_at_least(1, LANE_BYTES_MIN)? {
             let offset = self.offset;
             // The distance to the lowest number that keeps the order: whatever is written, lanes ascend.
-            let number = self
-                .varint()?
-                .checked_add(lowest)
-                .and_then(|number| u16::try_from(number).ok());
+            let number = self.varint()?.checked_add(lowest).and_then(|number| u16::try_from(number).ok());
             let number = number.ok_or(ClockDecodeError::Integer { offset })?;
             let offset = self.offset;
             match self.varint()? {
@@ -223,9 +209,7 @@ impl Reader<'_> {
         if count < count_min {
             Err(ClockDecodeError::Integer { offset })
         } else if count > possible as u64 {
-            Err(ClockDecodeError::Truncated {
-                offset: self.bytes.len(),
-            })
+            Err(ClockDecodeError::Truncated { offset: self.bytes.len() })
         } else {
             Ok(count)
         }

@@ -54,10 +54,7 @@ pub enum ClockProblem {
 
 impl From<JsonError> for ClockTextError {
     fn from(error: JsonError) -> ClockTextError {
-        ClockTextError {
-            offset: error.offset,
-            problem: error.problem.into(),
-        }
+        ClockTextError { offset: error.offset, problem: error.problem.into() }
     }
 }
 
@@ -148,13 +145,8 @@ impl FromStr for Clock {
         entries.sort_by_key(|(place, _, _)| *place);
         let twice = entries.array_windows().find(|[(a, ..), (b, ..)]| a == b);
         if let Some([_, ((_, _, lane), _, offset)]) = twice {
-            return Err(ClockTextError {
-                offset: *offset,
-                problem: ClockProblem::Twice { lane: *lane },
-            });
+            return Err(ClockTextError { offset: *offset, problem: ClockProblem::Twice { lane: *lane } });
         }
-        Ok(Clock {
-            entries: entries.into_iter().map(|(place, seq, _)| (place, seq)).collect(),
-        })
+        Ok(Clock { entries: entries.into_iter().map(|(place, seq, _)| (place, seq)).collect() })
     }
 }

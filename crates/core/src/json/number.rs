@@ -90,11 +90,7 @@ impl<'a> Decimal<'a> {
         let exponent = read_exponent(exponent)?;
         let (integer, fraction) = (integer.as_bytes(), fraction.as_bytes());
         let written = integer.len() + fraction.len();
-        let leading_zeros = integer
-            .iter()
-            .chain(fraction)
-            .take_while(|digit| **digit == b'0')
-            .count();
+        let leading_zeros = integer.iter().chain(fraction).take_while(|digit| **digit == b'0').count();
         let decimal = Decimal {
             negative: sign && leading_zeros < written,
             integer,
@@ -110,11 +106,7 @@ impl<'a> Decimal<'a> {
     /// Digits before the point that are not leading zeros.
     fn integer_digits(&self) -> i64 {
         let is_zero = self.leading_zeros == (self.integer.len() + self.fraction.len()) as i64;
-        if is_zero {
-            0
-        } else {
-            (self.point - self.leading_zeros).max(0)
-        }
+        if is_zero { 0 } else { (self.point - self.leading_zeros).max(0) }
     }
 
     fn text_length(&self) -> usize {
@@ -141,9 +133,7 @@ impl<'a> Decimal<'a> {
     fn push_digits(&self, text: &mut String, from: i64, count: i64) {
         let digit_at = |at: i64| {
             let at = usize::try_from(at).ok()?;
-            self.integer
-                .get(at)
-                .or_else(|| self.fraction.get(at - self.integer.len()))
+            self.integer.get(at).or_else(|| self.fraction.get(at - self.integer.len()))
         };
         text.extend((from..from + count).map(|at| char::from(*digit_at(at).unwrap_or(&b'0'))));
     }
@@ -152,9 +142,5 @@ impl<'a> Decimal<'a> {
 fn read_exponent(text: &str) -> Result<i64, NumberError> {
     // Whatever does not fit 64 bits is out of range in either direction.
     let exponent: i64 = text.parse().map_err(|_| NumberError)?;
-    if exponent.abs() >= EXPONENT_LIMIT {
-        Err(NumberError)
-    } else {
-        Ok(exponent)
-    }
+    if exponent.abs() >= EXPONENT_LIMIT { Err(NumberError) } else { Ok(exponent) }
 }

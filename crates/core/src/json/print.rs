@@ -31,11 +31,7 @@ impl Printer {
     /// A printer that writes into the memory of a text that is no longer needed.
     pub fn reusing(mut text: String, limit_bytes: usize) -> Printer {
         text.clear();
-        Printer {
-            text,
-            limit_bytes,
-            follows_sibling: false,
-        }
+        Printer { text, limit_bytes, follows_sibling: false }
     }
 
     /// What has been printed so far.
@@ -129,9 +125,7 @@ impl Printer {
     fn push(&mut self, text: &str) -> Result<(), TooLarge> {
         // The text is never longer than the limit, so this cannot wrap.
         if text.len() > self.limit_bytes - self.text.len() {
-            return Err(TooLarge {
-                limit_bytes: self.limit_bytes,
-            });
+            return Err(TooLarge { limit_bytes: self.limit_bytes });
         }
         self.text.push_str(text);
         Ok(())
@@ -167,9 +161,7 @@ impl Printer {
     }
 }
 
-const HEX_DIGITS: [&str; 16] = [
-    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f",
-];
+const HEX_DIGITS: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 
 /// The text before the first byte that must be escaped, that byte, and the text after it.
 #[inline]
@@ -192,9 +184,7 @@ pub(super) fn position_of_escape(bytes: &[u8]) -> Option<usize> {
             return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    tail.iter()
-        .position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\')
-        .map(|at| words.len() * 8 + at)
+    tail.iter().position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\').map(|at| words.len() * 8 + at)
 }
 
 // Both set the high bit of the bytes that they look for, exactly up to the lowest one found: a borrow only ever spoils the bytes above it.
@@ -224,14 +214,8 @@ mod tests {
                     for filler in [b'a', 0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']'] {
                         let mut bytes = vec![filler; length];
                         bytes[at] = byte;
-                        let slow = bytes
-                            .iter()
-                            .position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
-                        assert_eq!(
-                            position_of_escape(&bytes),
-                            slow,
-                            "{byte} at {at} of {length} among {filler}"
-                        );
+                        let slow = bytes.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+                        assert_eq!(position_of_escape(&bytes), slow, "{byte} at {at} of {length} among {filler}");
                     }
                 }
             }

@@ -120,14 +120,7 @@ pub struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// A scanner of this text, of at most so many levels of containers.
     pub fn new(text: &'a str, depth_max: usize) -> Scanner<'a> {
-        Scanner {
-            text,
-            offset: 0,
-            token_offset: 0,
-            open: Vec::new(),
-            depth_max,
-            expect: Expect::Value,
-        }
+        Scanner { text, offset: 0, token_offset: 0, open: Vec::new(), depth_max, expect: Expect::Value }
     }
 
     /// Where the last token began, in bytes: for errors about what a token means.
@@ -158,11 +151,7 @@ impl<'a> Scanner<'a> {
             (Some(b','), _) => {
                 self.offset += 1;
                 self.skip_white_space();
-                if in_object {
-                    self.key("a key")
-                } else {
-                    self.value("a value")
-                }
+                if in_object { self.key("a key") } else { self.value("a value") }
             }
             (Some(b'}'), true) | (Some(b']'), false) => Ok(self.close()),
             (_, true) => Err(self.unexpected(", or }")),
@@ -203,9 +192,7 @@ impl<'a> Scanner<'a> {
 
     fn open(&mut self, container: Container, expect: Expect, token: Token<'a>) -> Result<Token<'a>, JsonError> {
         if self.open.len() >= self.depth_max {
-            return Err(self.error(JsonProblem::TooDeep {
-                depth_max: self.depth_max,
-            }));
+            return Err(self.error(JsonProblem::TooDeep { depth_max: self.depth_max }));
         }
         self.offset += 1;
         self.open.push(container);
@@ -218,19 +205,11 @@ impl<'a> Scanner<'a> {
         self.offset += 1;
         let closed = self.open.pop();
         self.value_ended();
-        if closed == Some(Container::Object) {
-            Token::EndObject
-        } else {
-            Token::EndArray
-        }
+        if closed == Some(Container::Object) { Token::EndObject } else { Token::EndArray }
     }
 
     fn value_ended(&mut self) {
-        self.expect = if self.open.is_empty() {
-            Expect::EndOfText
-        } else {
-            Expect::CommaOrEnd
-        };
+        self.expect = if self.open.is_empty() { Expect::EndOfText } else { Expect::CommaOrEnd };
     }
 
     fn word(&mut self, word: &str, token: Token<'a>, expected: &'static str) -> Result<Token<'a>, JsonError> {
@@ -318,25 +297,16 @@ impl<'a> Scanner<'a> {
             match self.code_unit() {
                 Some(second @ 0xdc00..0xe000) => 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00),
                 _ => {
-                    return Err(JsonError {
-                        offset: start,
-                        problem: JsonProblem::LoneSurrogate,
-                    });
+                    return Err(JsonError { offset: start, problem: JsonProblem::LoneSurrogate });
                 }
             }
         } else {
             first
         };
         match char::from_u32(code_point) {
-            Some('\0') => Err(JsonError {
-                offset: start,
-                problem: JsonProblem::Nul,
-            }),
+            Some('\0') => Err(JsonError { offset: start, problem: JsonProblem::Nul }),
             Some(character) => Ok(character),
-            None => Err(JsonError {
-                offset: start,
-                problem: JsonProblem::LoneSurrogate,
-            }),
+            None => Err(JsonError { offset: start, problem: JsonProblem::LoneSurrogate }),
         }
     }
 
@@ -379,10 +349,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn error(&self, problem: JsonProblem) -> JsonError {
-        JsonError {
-            offset: self.offset,
-            problem,
-        }
+        JsonError { offset: self.offset, problem }
     }
 }
 

@@ -47,10 +47,7 @@ impl Limits {
 impl Default for Limits {
     /// 1,000 levels, 64 MB.
     fn default() -> Limits {
-        Limits {
-            depth: 1000,
-            bytes: 64 << 20,
-        }
+        Limits { depth: 1000, bytes: 64 << 20 }
     }
 }
 
@@ -74,10 +71,7 @@ impl Object {
 
     /// The value of a key. O(log n).
     pub fn get(&self, key: &str) -> Option<&Json> {
-        let at = self
-            .0
-            .binary_search_by(|(candidate, _)| key_order(candidate, key))
-            .ok()?;
+        let at = self.0.binary_search_by(|(candidate, _)| key_order(candidate, key)).ok()?;
         self.0.get(at).map(|(_, value)| value)
     }
 
@@ -96,10 +90,7 @@ fn key_order(a: &str, b: &str) -> std::cmp::Ordering {
 pub fn canonical_text(text: &str, limits: Limits) -> Result<String, JsonError> {
     let value = Json::parse(text, limits)?;
     // What was parsed within the limit prints within it: repeated keys only make it shorter.
-    value.to_text(limits.bytes).map_err(|problem| JsonError {
-        offset: 0,
-        problem: problem.into(),
-    })
+    value.to_text(limits.bytes).map_err(|problem| JsonError { offset: 0, problem: problem.into() })
 }
 
 /// A container that is still open.
@@ -114,10 +105,7 @@ impl Json {
     /// O(text), and O(n log n) in the entries of an object whose keys are not in jsonb's order.
     pub fn parse(text: &str, limits: Limits) -> Result<Json, JsonError> {
         let mut scanner = Scanner::new(text, limits.depth.min(Limits::DEPTH_MAX));
-        let mut budget = Budget {
-            left: limits.bytes,
-            limit_bytes: limits.bytes,
-        };
+        let mut budget = Budget { left: limits.bytes, limit_bytes: limits.bytes };
         let mut open: Vec<Open> = Vec::new();
         loop {
             let token = scanner.next_token()?;
@@ -134,10 +122,7 @@ impl Json {
                     continue;
                 }
                 Token::BeginObject => {
-                    open.push(Open::Object {
-                        entries: Vec::new(),
-                        key: String::new(),
-                    });
+                    open.push(Open::Object { entries: Vec::new(), key: String::new() });
                     continue;
                 }
                 Token::Key(new_key) => {
@@ -247,13 +232,9 @@ impl From<&Json> for serde_json::Value {
             Json::Number(number) => Value::Number(serde_json::Number::from_string_unchecked(number.to_string())),
             Json::String(value) => Value::String(value.clone()),
             Json::Array(items) => Value::Array(items.iter().map(Value::from).collect()),
-            Json::Object(object) => Value::Object(
-                object
-                    .0
-                    .iter()
-                    .map(|(key, value)| (key.clone(), Value::from(value)))
-                    .collect(),
-            ),
+            Json::Object(object) => {
+                Value::Object(object.0.iter().map(|(key, value)| (key.clone(), Value::from(value))).collect())
+            }
         }
     }
 }
@@ -280,18 +261,14 @@ impl Budget {
     fn number(&mut self, token: &str) -> Result<Number, JsonProblem> {
         let number = Number::from_token(token, self.left).map_err(|error| match error {
             ParseNumberError::Overflow(overflow) => JsonProblem::Number(overflow),
-            ParseNumberError::TooLarge => JsonProblem::TooLarge(TooLarge {
-                limit_bytes: self.limit_bytes,
-            }),
+            ParseNumberError::TooLarge => JsonProblem::TooLarge(TooLarge { limit_bytes: self.limit_bytes }),
         })?;
         self.spend(number.as_str().len())?;
         Ok(number)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), TooLarge> {
-        self.left = self.left.checked_sub(bytes).ok_or(TooLarge {
-            limit_bytes: self.limit_bytes,
-        })?;
+        self.left = self.left.checked_sub(bytes).ok_or(TooLarge { limit_bytes: self.limit_bytes })?;
         Ok(())
     }
 }

@@ -11,17 +11,10 @@ use uuid::Uuid;
 
 /// A configuration of so many cases whose seed is printed, and is taken from `PROPTEST_RNG_SEED` where that is set.
 pub fn cases(cases: u32) -> ProptestConfig {
-    let given = std::env::var("PROPTEST_RNG_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one(cases));
     println!("PROPTEST_RNG_SEED={seed}");
-    ProptestConfig {
-        cases,
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 pub fn site(number: u8) -> SiteId {
