@@ -26,6 +26,9 @@ CREATE FUNCTION gundb.history(stream text, key text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF stream IS NULL OR key IS NULL THEN
+        RAISE EXCEPTION 'arguments "stream" and "key" must not be null' USING ERRCODE = '22004';
+    END IF;
     RETURN QUERY EXECUTE format(
         'SELECT gundb.dot(e.site, gundb.stream_id(%1$L), e.lane, e.seq), e.hlc, e.id, e.type, e.data, e.meta
            FROM ONLY %2$s e WHERE e.key = $1 ORDER BY e.hlc, e.site, e.lane, e.seq',
@@ -85,10 +88,10 @@ COMMENT ON TABLE gundb.consumer_state IS 'The consumers, and the clock up to whi
 SELECT pg_catalog.pg_extension_config_dump('gundb.consumer_state', '');
 
 CREATE FUNCTION gundb.consumers()
-    RETURNS TABLE (name text, stream text, types text[], "position" gundb.clock, owner regrole, lag bigint, moved timestamptz)
+    RETURNS TABLE (name text, stream text, types text[], "position" gundb.clock, owner name, lag bigint, moved timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT c.name, c.stream, c.types, c.position, c.owner, gundb.events_after(c.stream, c.position), c.moved
+    AS $$ SELECT c.name, c.stream, c.types, c.position, pg_get_userbyid(c.owner::oid), gundb.events_after(c.stream, c.position), c.moved
             FROM gundb.consumer_state c $$;
 COMMENT ON FUNCTION gundb.consumers() IS 'The consumers with their lag.';
 CREATE VIEW gundb.consumer AS SELECT * FROM gundb.consumers();

@@ -77,14 +77,18 @@ sql_function! {
             check_dependencies(&clock)?;
         }
         let rows = call.rows();
-        catalog::each_object(events, |place, object| {
+        // The objects are read first: appending runs with the caller's search path, for the sake of the user's triggers.
+        for (index, object) in catalog::objects(events)?.iter().enumerate() {
+            let place = index + 1;
             let bad = |what: &str| -> Failure {
                 Error::new(state::INVALID_PARAMETER, format!("event {place} of the batch {what}")).into()
             };
             if let Some(unknown) = &object.unknown {
                 const KNOWN: [&str; 6] = ["type", "data", "key", "meta", "id", "expected_version"];
-                let error =
-                    Error::new(state::INVALID_PARAMETER, format!("event {place} of the batch has an unknown property \"{unknown}\""));
+                let error = Error::new(
+                    state::INVALID_PARAMETER,
+                    format!("event {place} of the batch has an unknown property \"{unknown}\""),
+                );
                 return Err(match gundb_core::suggest::similar(unknown, KNOWN) {
                     Some(similar) => error.hint(format!("Did you mean \"{similar}\"?")),
                     None => error.hint(format!("Its properties are {}.", KNOWN.join(", "))),
@@ -94,17 +98,26 @@ sql_function! {
             if let Some(property) = &object.wrong_type {
                 return Err(bad(&format!("has a \"{property}\" of the wrong type")));
             }
+            let id = match object.id.as_deref().map(uuid::Uuid::parse_str) {
+                Some(Err(_)) => return Err(bad("has an \"id\" that is no uuid")),
+                Some(Ok(id)) => Some(*id.as_bytes()),
+                None => None,
+            };
+            let expected_version = match object.expected_version.as_deref().map(str::parse::<i64>) {
+                Some(Err(_)) => return Err(bad("has an \"expected_version\" that is no bigint")),
+                Some(Ok(version)) => Some(version),
+                None => None,
+            };
             let event = New {
                 kind: object.kind.as_deref().ok_or_else(|| bad("has no \"type\""))?,
                 data: object.data,
                 key: object.key.as_deref(),
                 meta: object.meta,
-                id: object.id,
-                expected_version: object.expected_version,
+                id,
+                expected_version,
             };
             rows.push(&append(name, table, &event)?.columns());
-            Ok(())
-        })?;
+        }
         Ok(rows.done())
     }
 }
@@ -138,9 +151,10 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
     let statement = format!(
         "INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5){on_conflict}"
     );
-    let stamped =
-        transaction::capture(table, || spi::connect(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len())))?;
-    match (stamped, event.id) {
+    let (inserted, stamped) = transaction::capture(table, || {
+        spi::connect_as_caller(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len()))
+    })?;
+    match (stamped.filter(|_| inserted), event.id) {
         (Some(Stamped { lane, seq, hlc, id }), _) => {
             let site = run::site()?;
             let stream = StreamId::of_name(name);
@@ -148,13 +162,12 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
             Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
         }
         (None, Some(id)) => {
-            let first = first_of_id(name, table, event, &id)?.ok_or_else(|| not_inserted(name, &id))?;
+            let first = first_of_id(name, table, event, &id)?;
+            let first = first.ok_or_else(|| if stamped.is_some() { not_inserted(name, &id) } else { dropped(name) })?;
             flush()?;
             Ok(first)
         }
-        (None, None) => {
-            Err(Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event")).into())
-        }
+        (None, None) => Err(dropped(name)),
     }
 }
 
@@ -173,6 +186,13 @@ fn flush() -> Result<()> {
     try_pg(|| unsafe { XLogFlush(GetXLogInsertRecPtr()) })
 }
 
+/// The event never came to be stamped.
+fn dropped(name: &str) -> Failure {
+    Error::new(state::WRONG_STATE, format!("a trigger on stream \"{name}\" dropped the event"))
+        .hint("Look at the table's triggers and rules with \\d.")
+        .into()
+}
+
 /// Nothing was inserted, and no event with the id is to be seen.
 fn not_inserted(name: &str, id: &[u8; 16]) -> Failure {
     let id = uuid::Uuid::from_bytes(*id);
@@ -183,8 +203,8 @@ fn not_inserted(name: &str, id: &[u8; 16]) -> Failure {
             .into();
     }
     Error::new(state::UNIQUE, format!("the event with id {id} was not inserted into stream \"{name}\""))
-        .detail("Another event conflicts with it in a unique index of the table's, or a trigger or rule dropped it.")
-        .hint("Look at the table's indexes, triggers and rules with \\d.")
+        .detail("Another event conflicts with it in a unique index of the table's.")
+        .hint("Look at the table's indexes with \\d.")
         .into()
 }
 

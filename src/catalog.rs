@@ -310,10 +310,12 @@ pub fn stream_table(name: &str) -> Result<Option<Oid>> {
 
 /// Whether a table is the one table of a stream: a child of gundb.event, and the only one that bears the name.
 pub fn is_table_of(name: &str, table: Oid) -> Result<bool> {
-    spi::connect(|spi| {
-        let rows =
-            spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 0)?;
-        Ok(rows.len() == 1 && rows.first().and_then(|row| row.oid(1)) == Some(table))
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let rows =
+                spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 0)?;
+            Ok(rows.len() == 1 && rows.first().and_then(|row| row.oid(1)) == Some(table))
+        })
     })
 }
 
@@ -764,22 +766,22 @@ pub fn sites_named(name: &str) -> Result<Vec<SiteId>> {
     })
 }
 
-/// One object of a batch, as it stands in SPI's memory.
+/// One object of a batch.
 pub struct Object {
     pub kind: Option<String>,
     pub data: Option<Datum>,
     pub key: Option<String>,
     pub meta: Option<Datum>,
-    pub id: Option<[u8; 16]>,
-    pub expected_version: Option<i64>,
+    pub id: Option<String>,
+    pub expected_version: Option<String>,
     /// A property that an event does not have.
     pub unknown: Option<String>,
     /// A property of the wrong JSON type.
     pub wrong_type: Option<String>,
 }
 
-/// Calls `f` with every object of a jsonb array and its place, from 1.
-pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>) -> Result<()> {
+/// The objects of a jsonb array, in order.
+pub fn objects(array: Datum) -> Result<Vec<Object>> {
     spi::connect(|spi| {
         let array = arg::of(pg_sys::JSONBOID, Some(array));
         let rows = spi.run(
@@ -800,8 +802,7 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
             );
         }
         let rows = spi.run(
-            "SELECT CASE pg_catalog.jsonb_typeof(e->'type') WHEN 'string' THEN e->>'type' END, e->'data',
-                    e->>'key', e->'meta', (e->>'id')::uuid, (e->>'expected_version')::bigint,
+            "SELECT e->>'type', e->'data', e->>'key', e->'meta', e->>'id', e->>'expected_version',
                     (SELECT k FROM pg_catalog.jsonb_object_keys(e) AS k
                       WHERE k NOT IN ('type', 'data', 'key', 'meta', 'id', 'expected_version') ORDER BY k LIMIT 1),
                     (SELECT k FROM pg_catalog.jsonb_each(e) AS p (k, v)
@@ -813,20 +814,19 @@ pub fn each_object(array: Datum, mut f: impl FnMut(usize, &Object) -> Result<()>
             Mode::Read,
             0,
         )?;
-        for (place, row) in rows.iter().enumerate() {
-            let object = Object {
-                kind: row.text(1),
-                data: row.datum(2),
-                key: row.text(3),
-                meta: row.datum(4),
-                id: row.uuid(5),
-                expected_version: row.int8(6),
-                unknown: row.text(7),
-                wrong_type: row.text(8),
-            };
-            f(place + 1, &object)?;
-        }
-        Ok(())
+        // SAFETY: jsonb columns; copied out of SPI's memory, which goes with the connection.
+        let copied = |datum: Option<Datum>| datum.map(|datum| unsafe { spi::copy_out(datum) });
+        let object = |row: spi::Row| Object {
+            kind: row.text(1),
+            data: copied(row.datum(2)),
+            key: row.text(3),
+            meta: copied(row.datum(4)),
+            id: row.text(5),
+            expected_version: row.text(6),
+            unknown: row.text(7),
+            wrong_type: row.text(8),
+        };
+        Ok(rows.iter().map(object).collect())
     })
 }
 

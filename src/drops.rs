@@ -56,10 +56,8 @@ unsafe extern "C-unwind" fn object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub, arg);
         }
-        if access == pg_sys::ObjectAccessType::OAT_POST_ALTER && !ALLOWED.get() {
-            if class == INHERITS {
-                boundary::entry(|| refuse_no_inherit(object));
-            }
+        if access == pg_sys::ObjectAccessType::OAT_POST_ALTER && class == INHERITS && !ALLOWED.get() {
+            boundary::entry(|| refuse_no_inherit(object));
         }
         if access != pg_sys::ObjectAccessType::OAT_DROP || sub != 0 {
             return;

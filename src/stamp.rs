@@ -118,6 +118,14 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         }
         let data = required(&values, &nulls, column::DATA, &stream)?;
         let key = (!nulls[column::KEY]).then(|| text_of(values[column::KEY]));
+        if let Some(key) = key.filter(|key| key.len() > KEY_MAX_BYTES) {
+            return Err(Error::new(
+                state::TOO_LARGE,
+                format!("an event's key has at most {KEY_MAX_BYTES} bytes, not {}", key.len()),
+            )
+            .hint("The key names the entity; use a name, a number or a hash, and put the rest into data.")
+            .into());
+        }
 
         let (database, running) = run::open()?;
         let (site, run) = match Run::new(running.run) {
@@ -196,6 +204,9 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         Ok(Datum::from(tuple))
     }
 }
+
+/// A key fits an index entry.
+const KEY_MAX_BYTES: usize = 2_048;
 
 /// An event type's name is short: it is stored in each event.
 pub const TYPE_MAX_BYTES: usize = 255;

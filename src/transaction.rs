@@ -132,15 +132,16 @@ impl Transaction {
     }
 }
 
-/// Runs an INSERT of one row into a stream's table, and says what the row was given; None if it was dropped.
-pub fn capture(table: pg_sys::Oid, insert: impl FnOnce() -> Result<usize>) -> Result<Option<Stamped>> {
+/// Runs an INSERT of one row into a stream's table. Says whether the row was inserted, and what it was given, if it
+/// came so far.
+pub fn capture(table: pg_sys::Oid, insert: impl FnOnce() -> Result<usize>) -> Result<(bool, Option<Stamped>)> {
     // SAFETY: reads a counter.
     let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
     let capture = Capture { table, trigger_depth: trigger_depth(), nest_level, stamped: None };
     with(|t| t.captures.push(capture));
     let inserted = insert();
     let stamped = with(|t| t.captures.pop()).and_then(|capture| capture.stamped);
-    Ok(if inserted? == 0 { None } else { stamped })
+    Ok((inserted? > 0, stamped))
 }
 
 fn trigger_depth() -> i32 {
