@@ -80,7 +80,7 @@ start() {
     data=$(sql -c 'SELECT bench.data()')
 }
 
-# pgbench_run CLIENTS SCRIPT OPTION ...: the output is left in $out/pgbench.log.
+# pgbench_run CLIENTS SCRIPT OPTION ...: the output is left in $out/pgbench.log. (Of two --protocol the last counts.)
 pgbench_run() {
     local clients=$1 script=$here/pgbench/$2.sql
     shift 2
@@ -88,11 +88,11 @@ pgbench_run() {
         --define=data="$data" "$@" >"$out/pgbench.log" 2>&1 || { cat "$out/pgbench.log" >&2; die "pgbench failed"; }
 }
 
-# rate CLIENTS WARM_UP_SECONDS SCRIPT NAME=VALUE ...: transactions a second, once everybody is connected and warm.
+# rate CLIENTS WARM_UP_SECONDS SCRIPT OPTION ...: transactions a second, once everybody is connected and warm.
 rate() {
     local clients=$1 warm_up=$2 script=$3
     shift 3
-    pgbench_run "$clients" "$script" --time="$((warm_up + seconds))" --progress=1 "${@/#/--define=}"
+    pgbench_run "$clients" "$script" --time="$((warm_up + seconds))" --progress=1 "$@"
     awk -v warm_up="$warm_up" -F '[ ,]+' '
         /^progress:/ && $2 > warm_up + 0.5 { sum += $4; n++ }
         END { if (n) printf "%.1f\n", sum / n; else exit 1 }' "$out/pgbench.log" ||
@@ -134,7 +134,7 @@ SQL
         say "one event a transaction, $clients clients, synchronous_commit $commit, round $round of $rounds: ${variants[*]}"
         for variant in "${variants[@]}"; do
             value=$(PGOPTIONS="-c search_path=single_$label -c synchronous_commit=$commit" \
-                rate "$clients" 1 "$variant" stream="hot_$label" n=0 base="$(base "$round" "$variant")")
+                rate "$clients" 1 "$variant" -D stream="hot_$label" -D n=0 -D base="$(base "$round" "$variant")")
             record "$variant-$label" "$round" "$value"
         done
     done
@@ -238,7 +238,7 @@ readonly one_event="gundb.append('s0', 'ItemMoved', bench.data())"
 # One stream without events.
 make_none() {
     start none
-    prepare -c "SELECT gundb.create_stream('s0')"
+    prepare -c "SELECT gundb.create_stream('s0')" -c "SELECT bench.make_twin('s0', 'p0')"
 }
 
 # One stream with all events.
@@ -250,7 +250,7 @@ make_full() {
               FROM generate_series(1, $((streams * events_a_stream))) n" -c 'VACUUM ANALYZE'
 }
 
-# Many streams with as many events together. No checkpoint afterwards: it would make the first touch of each page
+# Many streams with as many events together, and as many plain tables. No checkpoint afterwards: it would make the first touch of each page
 # expensive, here for most of what is measured, in life for the first seconds after a checkpoint.
 make_many() {
     local half
@@ -262,7 +262,9 @@ make_many() {
             SET client_min_messages = warning;
             SELECT format('SELECT gundb.create_stream(%L)', 's' || s),
                    format('INSERT INTO %I (type, key, data) SELECT ''ItemMoved'', n %% 1000, bench.data()
-                             FROM generate_series(1, $events_a_stream) n', 's' || s)
+                             FROM generate_series(1, $events_a_stream) n', 's' || s),
+                   format('SELECT bench.make_twin(%L, %L)', 's' || s, 'p' || s),
+                   format('SELECT bench.fill_twin(%L, %L)', 's' || s, 'p' || s)
               FROM generate_series($half, $((streams - 1)), 2) AS s \gexec
 SQL
     done
@@ -272,15 +274,19 @@ SQL
     prepare -c 'VACUUM ANALYZE'
 }
 
+# Three rounds at most: each takes long to warm up, until each client has met each stream.
 many_streams() {
-    local round
-    for ((round = 1; round <= rounds; round++)); do
-        say "appending to 1 and to $streams streams, 8 clients, round $round of $rounds"
+    local round rounds_here=$((rounds < 3 ? rounds : 3)) base
+    for ((round = 1; round <= rounds_here; round++)); do
+        say "appending to 1 and to $streams streams, 8 clients, round $round of $rounds_here"
+        base=$(base "$round" spread)
         cluster_use none
-        record streams-one "$round" "$(rate 8 1 spread n=0 streams=1)"
+        record streams-one "$round" "$(rate 8 1 spread -D n=0 -D streams=1)"
+        record tables-one "$round" "$(rate 8 1 spread_plain --protocol=simple -D n=0 -D streams=1 -D base="$base")"
         cluster_use many
-        # Until each client has met each stream.
-        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread n=0 streams="$streams")"
+        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread -D n=0 -D streams="$streams")"
+        record tables-many "$round" "$(rate 8 "$warm_up_streams" spread_plain --protocol=simple \
+            -D n=0 -D streams="$streams" -D base="$base")"
     done
 }
 

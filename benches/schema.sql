@@ -56,6 +56,18 @@ BEGIN
 END
 $$;
 
+-- Prepares an INSERT into each of the plain tables p0, p1 …
+CREATE FUNCTION bench.prepare_plain(tables integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    SET plan_cache_mode = force_generic_plan;
+    FOR i IN 0 .. tables - 1 LOOP
+        EXECUTE format('PREPARE plain_%1$s (bigint, bigint, bigint, text, jsonb) AS
+                        INSERT INTO p%1$s (lane, seq, hlc, id, type, key, data)
+                        VALUES ($1, $2, $3, (''01900000000070008'' || $3)::uuid, ''ItemMoved'', $4, $5)', i);
+    END LOOP;
+END
+$$;
+
 -- Copies a stream's rows into its twin, as they lie.
 CREATE FUNCTION bench.fill_twin(stream regclass, twin regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

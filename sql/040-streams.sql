@@ -20,6 +20,8 @@ CREATE VIEW gundb.stream_table AS
            t.tgrelid AS relid
       FROM pg_catalog.pg_inherits i
       JOIN pg_catalog.pg_trigger t ON t.tgrelid = i.inhrelid AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1
+                                  -- BEFORE INSERT FOR EACH ROW
+                                  AND t.tgtype = 7
      WHERE i.inhparent = 'gundb.event'::pg_catalog.regclass;
 COMMENT ON VIEW gundb.stream_table IS 'The streams that have a table here.';
 GRANT SELECT ON gundb.stream_table TO PUBLIC;

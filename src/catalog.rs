@@ -333,7 +333,7 @@ pub fn stream_of_trigger(trigger: Oid) -> Result<Option<(String, String)>> {
         let rows = spi.run(
             "SELECT t.tgrelid::pg_catalog.regclass::text,
                     pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8')
-               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1",
+               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1 AND t.tgtype = 7",
             &[arg::oid(trigger)],
             Mode::Read,
             1,

@@ -111,9 +111,14 @@ pub unsafe fn name_of(relation: pg_sys::Relation, function: Oid) -> Option<Strin
     }
 }
 
+/// A trigger's type in pg_trigger: ROW, BEFORE, INSERT.
+const BEFORE_INSERT_ROW: i16 = (1 << 0) | (1 << 1) | (1 << 2);
+
 /// The stamp trigger of a table: known by its function, since anybody may rename it.
 unsafe fn stamp_of<'a>(relation: pg_sys::Relation, function: Oid) -> Option<&'a pg_sys::Trigger> {
-    unsafe { triggers(relation).iter().find(|trigger| trigger.tgfoid == function && trigger.tgnargs == 1) }
+    unsafe {
+        triggers(relation).iter().find(|t| t.tgfoid == function && t.tgnargs == 1 && t.tgtype == BEFORE_INSERT_ROW)
+    }
 }
 
 unsafe fn triggers<'a>(relation: pg_sys::Relation) -> &'a [pg_sys::Trigger] {
@@ -167,7 +172,6 @@ unsafe fn later_trigger(label: &str, triggers: &[pg_sys::Trigger], function: Oid
     let stamp = triggers.iter().find(|trigger| trigger.tgfoid == function)?;
     // SAFETY: triggers have names.
     let stamp = unsafe { CStr::from_ptr(stamp.tgname) };
-    const BEFORE_INSERT_ROW: i16 = (1 << 0) | (1 << 1) | (1 << 2);
     const INSTEAD: i16 = 1 << 6;
     for trigger in triggers {
         let name = unsafe { CStr::from_ptr(trigger.tgname) };
