@@ -327,18 +327,30 @@ pub fn is_stream_table(table: Oid) -> Result<bool> {
     })
 }
 
-/// The stream whose stamp a trigger is: the table's name and the stream's.
+/// The stream whose only stamp a trigger is: the table's name and the stream's.
 pub fn stream_of_trigger(trigger: Oid) -> Result<Option<(String, String)>> {
-    spi::connect(|spi| {
-        let rows = spi.run(
-            "SELECT t.tgrelid::pg_catalog.regclass::text,
-                    pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8')
-               FROM pg_catalog.pg_trigger t WHERE t.oid = $1 AND t.tgfoid = 'gundb.stamp'::pg_catalog.regproc AND t.tgnargs = 1 AND t.tgtype = 7",
-            &[arg::oid(trigger)],
-            Mode::Read,
-            1,
-        )?;
-        Ok(rows.first().and_then(|row| Some((row.text(1)?, row.text(2)?))))
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "WITH stamp AS (
+                     SELECT * FROM pg_catalog.pg_trigger
+                      WHERE tgfoid = 'gundb.stamp'::pg_catalog.regproc AND tgnargs = 1 AND tgtype = 7
+                 )
+                 SELECT t.tgrelid::pg_catalog.regclass::text,
+                        pg_catalog.convert_from(
+                            pg_catalog.substr(t.tgargs, 1, pg_catalog.octet_length(t.tgargs) - 1), 'UTF8')
+                   FROM stamp t
+                  WHERE t.oid = $1
+                    AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.tgrelid
+                                   AND i.inhparent = 'gundb.event'::pg_catalog.regclass)
+                    AND NOT EXISTS (
+                            SELECT FROM stamp other WHERE other.tgrelid = t.tgrelid AND other.oid <> t.oid)",
+                &[arg::oid(trigger)],
+                Mode::Read,
+                1,
+            )?;
+            Ok(rows.first().and_then(|row| Some((row.text(1)?, row.text(2)?))))
+        })
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a backend knows of a stream's table, read once and forgotten when the table changes.
 
-use crate::error::{Error, Result, internal, state};
+use crate::error::{Error, Result, state};
 use crate::{catalog, scan::column};
 use gundb_core::StreamId;
 use gundb_core::schema::Schema;
@@ -202,7 +202,13 @@ unsafe fn columns_in_order(relation: pg_sys::Relation, label: &str) -> Result<()
                 CStr::from_ptr((*attribute).attname.data.as_ptr()).to_bytes() == expected.as_bytes()
             };
             if !fits {
-                return Err(internal(format!("column {} of stream table \"{label}\" is not \"{expected}\"", i + 1)));
+                return Err(Error::new(
+                    state::WRONG_OBJECT,
+                    format!("table \"{label}\" does not have the columns of a stream"),
+                )
+                .detail(format!("Column {} is not \"{expected}\".", i + 1))
+                .hint("Declare streams with SELECT gundb.create_stream('name');")
+                .into());
             }
         }
     }

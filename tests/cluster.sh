@@ -96,7 +96,7 @@ cluster_restart() { cluster_pg_ctl "$1" restart --mode="${2-fast}" --log="$clust
 cluster_use() {
     local dir=$cluster_home/$1
     PGPORT=$(<"$dir/port")
-    export PGHOST=$dir PGPORT PGUSER=postgres PGDATABASE=postgres PSQLRC=/dev/null
+    export PGHOST=$dir PGPORT PGUSER=postgres PGDATABASE=postgres PSQLRC=/dev/null PSQL_PAGER=
     PATH=$(realpath "$dir/tree/bin"):$PATH
 }
 

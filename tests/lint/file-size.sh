@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A file is one noun or verb. Past about 400 lines somebody should ask whether it is two; past 450 it fails.
+# A file is one noun or verb. Past about 450 lines somebody should ask whether it is two: it is listed. Nothing fails
+# here, since the answer may be no.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,6 +9,6 @@ long=$(git ls-files --cached --others --exclude-standard -- '*.rs' '*.sql' '*.sh
     xargs wc -l | awk -v max="$lines_max" '$2 != "total" && $1 > max')
 if [[ -n $long ]]; then
     printf 'Longer than %d lines (is each still one thing?):\n%s\n' "$lines_max" "$long"
-    exit 1
+else
+    echo "no file is longer than $lines_max lines"
 fi
-echo "no file is longer than $lines_max lines"
