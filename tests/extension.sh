@@ -17,7 +17,7 @@ pg_config=$(command -v "$2" || true)
 [[ -n $pg_config ]] || die "$2 is not there. Debian has it in postgresql-server-dev-NN; PG_CONFIG=… says where it is."
 
 version=$("$pg_config" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
-[[ $version =~ ^1[5-8]$ ]] || die "gundb builds for PostgreSQL 15 to 18; $pg_config is of $("$pg_config" --version)."
+[[ $version =~ ^1[5-8]$ ]] || die "gundb builds for PostgreSQL 15 to 18; $pg_config is of $("$pg_config" --version | head -n 1)."
 extension_version=$(sed -nE "s/^default_version = '(.*)'/\1/p" gundb.control)
 library=${DESTDIR-}$("$pg_config" --pkglibdir)/gundb.so
 scripts=${DESTDIR-}$("$pg_config" --sharedir)/extension
