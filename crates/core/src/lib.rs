@@ -24,11 +24,17 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod bytes;
 pub mod chain;
 pub mod clock;
 pub mod context;
+pub mod crdt;
+pub mod datum;
+pub mod decimal;
+pub mod dictionary;
 pub mod digest;
 pub mod event;
+pub mod fold;
 pub mod hlc;
 pub mod id;
 pub mod json;
@@ -38,9 +44,12 @@ pub mod schema;
 pub mod stream_name;
 pub mod suggest;
 
+pub use bytes::{DecodeError, DecodeProblem};
 pub use chain::{Chain, ChainTextError, Header, content_hash};
 pub use clock::{Clock, ClockDecodeError, ClockProblem, ClockTextError};
 pub use context::{Epoch, EpochRecord, Seen, concurrent, happened_before};
+pub use datum::{CastError, Datum, DatumType};
+pub use decimal::{Decimal, DecimalOverflow};
 pub use digest::digest;
 pub use event::{ChainMismatch, Event, Transaction, TransactionId, verify_chain};
 pub use hlc::{Hlc, HlcTextError};
