@@ -74,6 +74,16 @@ pub struct CastError {
     pub wanted: &'static str,
 }
 
+impl CastError {
+    /// That this value is none of this type.
+    pub(crate) fn of(json: &Json, datum_type: DatumType) -> CastError {
+        CastError {
+            found: excerpt(&json.to_string()),
+            wanted: datum_type.wanted(),
+        }
+    }
+}
+
 const UNIX_EPOCH: PrimitiveDateTime = match Date::from_ordinal_date(1970, 1) {
     Ok(date) => PrimitiveDateTime::new(date, Time::MIDNIGHT),
     Err(_) => panic!("1970 has a first day"),
@@ -126,10 +136,7 @@ impl DatumType {
         if *json == Json::Null {
             return Ok(None);
         }
-        self.read(json).map(Some).ok_or_else(|| CastError {
-            found: excerpt(&json.to_string()),
-            wanted: self.wanted(),
-        })
+        self.read(json).map(Some).ok_or_else(|| CastError::of(json, self))
     }
 
     fn read(self, json: &Json) -> Option<Datum> {

@@ -43,6 +43,7 @@ pub mod page;
 pub mod schema;
 pub mod stream_name;
 pub mod suggest;
+pub mod view;
 
 pub use bytes::{DecodeError, DecodeProblem};
 pub use chain::{Chain, ChainTextError, Header, content_hash};
