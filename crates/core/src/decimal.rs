@@ -303,7 +303,7 @@ mod tests {
     fn numbers_compare_by_value() {
         let ascending = ["-10", "-9.9", "-0.01", "0", "0.0001", "0.001", "2", "10", "10.5"].map(decimal);
         for (a, b) in ascending.iter().zip(&ascending[1..]) {
-            assert!(a < b && b > a, "{a} {b}");
+            assert!(a < b, "{a} {b}");
         }
     }
 

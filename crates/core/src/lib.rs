@@ -18,6 +18,12 @@
 //! | [`mod@digest`] | one hash of what a site holds |
 //! | [`json`] | canonical text: what `jsonb` prints |
 //! | [`schema`] | JSON Schema of an event's data |
+//! | [`decimal`] | exact decimals that can be added |
+//! | [`datum`] | one value of a view's column, and the cast to it |
+//! | [`crdt`] | delta-state values |
+//! | [`fold`] | a row from the events of its key |
+//! | [`view`] | the definition of a view, and what an event does to it |
+//! | [`dictionary`] | the names of folds and values, in one table |
 //!
 //! A page of API each: `docs/api-core.md`.
 #![forbid(unsafe_code)]

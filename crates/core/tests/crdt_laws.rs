@@ -1,6 +1,5 @@
 //! CRDT values: laws, encodings, and every operation against the `crdts` crate where it has the type. Use when anything in `crdt` changes.
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod strategies;
 #[allow(unused_imports, reason = "only its chance is used here")]
 mod world;

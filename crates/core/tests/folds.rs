@@ -3,7 +3,6 @@
 //! Each case makes a world (`world`), lets its events arrive in a random order and in random batches, and after each batch compares the maintained state
 //! with a rebuilt one, byte for byte, and its values with the specification. Faults planted in the maintenance must be found.
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod strategies;
 mod world;
 

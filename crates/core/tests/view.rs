@@ -1,6 +1,5 @@
 //! The language of views: paths, keys, filters, columns, and what an event does to a row. Use when anything in `view` changes.
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod strategies;
 
 use gundb_core::fold::*;

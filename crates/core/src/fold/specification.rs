@@ -117,8 +117,11 @@ fn number(datum: &Datum) -> Option<Decimal> {
     }
 }
 
-/// What is compared of each write, and what it writes.
-fn writes(acts: &[Act<'_>]) -> Vec<((Option<Datum>, Mark), Option<Datum>)> {
+/// What is compared of a write.
+type Order = (Option<Datum>, Mark);
+
+/// The writes, each with what is compared of it.
+fn writes(acts: &[Act<'_>]) -> Vec<(Order, Option<Datum>)> {
     let writes = acts.iter().filter_map(|act| match act.operation {
         Operation::Write { by, value } => Some(((by.clone(), act.event.mark), value.clone())),
         _ => None,
@@ -173,8 +176,8 @@ fn rw_set(acts: &[Act<'_>], causality: &impl Causality) -> BTreeSet<Datum> {
 /// On if some enable is in no disable's context.
 fn flag(acts: &[Act<'_>], causality: &impl Causality) -> bool {
     let (enables, disables) = enables_and_disables(acts);
-    let unseen = |enable: &&FoldEvent| !disables.iter().any(|disable| sees(disable, enable, causality));
-    enables.iter().any(|enable| unseen(&enable))
+    let unseen = |enable: &FoldEvent| !disables.iter().any(|disable| sees(disable, enable, causality));
+    enables.iter().any(|enable| unseen(enable))
 }
 
 /// On if some enable has every disable in its context.
