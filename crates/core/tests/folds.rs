@@ -325,3 +325,135 @@ fn every_way_to_refold_is_met_and_every_planted_fault_is_found() {
         assert!(found.is_some(), "{fault:?} was not found");
     }
 }
+
+/// Sites that write by hand: what each has seen of the others is said, not drawn.
+mod told {
+    use super::*;
+
+    pub fn mark(site: u8, seq: u64, millis: u64, epoch: u64) -> Mark {
+        Mark {
+            hlc: Hlc::new(millis, 0).unwrap(),
+            site: strategies::site(site),
+            lane: strategies::lane(1, seq as u16),
+            seq: 1,
+            epoch,
+        }
+    }
+
+    /// The contexts in which epoch 1 of each site covers these events, and epoch 0 none.
+    pub fn contexts(seen: &[(u8, &[Mark])]) -> Contexts {
+        let stream = strategies::stream(1);
+        let mut contexts = Contexts::new(stream);
+        for (site, marks) in seen {
+            let clock = marks.iter().map(|mark| mark.dot(stream)).collect();
+            contexts.insert(mark(*site, 1, 0, 1).epoch_id(), clock);
+        }
+        contexts
+    }
+
+    pub fn event(id: u128, mark: Mark, operation: Option<Operation>) -> Appended {
+        let effect = operation.map_or(Effect::Delete, |operation| Effect::Fold(vec![vec![operation]]));
+        let id = Uuid::from_u128(id);
+        Appended { id, mark, effect }
+    }
+
+    /// What a column of one fold is worth, the same in every order of arrival.
+    pub fn value(fold: Fold, contexts: &Contexts, events: &[Appended]) -> Option<FoldValue> {
+        let shape = Shape {
+            folds: vec![fold],
+            deletes: events.iter().any(|event| event.effect == Effect::Delete),
+        };
+        let specified = specification::row(&shape.folds, events, contexts).unwrap();
+        for seed in 0..20 {
+            let mut arrivals = events.to_vec();
+            Chance(seed).shuffle(&mut arrivals);
+            let mut state = RowState::empty(&shape);
+            for held in 1..=arrivals.len() {
+                let grouped = group_by_id(arrivals[..held].iter().cloned());
+                let mut last = group_by_id(
+                    arrivals[..held]
+                        .iter()
+                        .filter(|one| one.id == arrivals[held - 1].id)
+                        .cloned(),
+                );
+                last[0].folded_at = group_by_id(
+                    arrivals[..held - 1]
+                        .iter()
+                        .filter(|one| one.id == arrivals[held - 1].id)
+                        .cloned(),
+                )
+                .first()
+                .map(|event| event.mark);
+                state = match state.merge(&last, contexts).unwrap() {
+                    Outcome::Merged(state) => state,
+                    Outcome::Refold(_) => RowState::refold(&shape, &grouped, contexts).unwrap(),
+                };
+            }
+            assert_eq!(state.values().unwrap(), specified);
+        }
+        specified.map(|values| values[0].clone())
+    }
+
+    pub fn texts(values: &[&str]) -> Option<FoldValue> {
+        Some(FoldValue::Array(
+            values.iter().map(|value| Some(Datum::Text((*value).into()))).collect(),
+        ))
+    }
+}
+
+#[test]
+fn an_add_in_a_long_open_transaction_falls_to_a_remove_that_committed_meanwhile_and_has_a_later_stamp() {
+    let x = || Datum::Text("x".into());
+    let contexts = told::contexts(&[]);
+    for (add_at, expected) in [(10, told::texts(&[])), (30, told::texts(&["x"]))] {
+        let events = [
+            told::event(1, told::mark(1, 1, add_at, 0), Some(Operation::Add(x()))),
+            told::event(2, told::mark(1, 2, 20, 0), Some(Operation::Remove(x()))),
+        ];
+        assert_eq!(told::value(Fold::Set, &contexts, &events), expected);
+    }
+}
+
+#[test]
+fn a_delete_takes_what_it_has_seen_and_a_concurrent_sum_lives_on() {
+    let give = |number: i64| Some(Operation::Give(Datum::Bigint(number)));
+    let (seen, unseen) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
+    let contexts = told::contexts(&[(3, &[seen])]);
+    let mut events = vec![
+        told::event(1, seen, give(5)),
+        told::event(2, told::mark(3, 1, 20, 1), None),
+    ];
+    assert_eq!(told::value(Fold::Sum, &contexts, &events), None);
+    events.push(told::event(3, unseen, give(7)));
+    let seven = FoldValue::Datum(Some(Datum::Numeric(7i64.into())));
+    assert_eq!(told::value(Fold::Sum, &contexts, &events), Some(seven));
+}
+
+#[test]
+fn in_an_rw_set_a_remove_that_came_before_a_concurrent_add_keeps_it_out() {
+    let x = || Datum::Text("x".into());
+    let (remove, add) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 20, 0));
+    let mut events = vec![
+        told::event(1, remove, Some(Operation::Remove(x()))),
+        told::event(2, add, Some(Operation::Add(x()))),
+    ];
+    let contexts = told::contexts(&[(3, &[remove])]);
+    assert_eq!(told::value(Fold::RwSet, &contexts, &events), told::texts(&[]));
+    events.push(told::event(3, told::mark(3, 1, 30, 1), Some(Operation::Add(x()))));
+    assert_eq!(told::value(Fold::RwSet, &contexts, &events), told::texts(&["x"]));
+}
+
+#[test]
+fn a_remove_that_saw_one_dot_of_an_id_has_seen_the_event() {
+    let x = || Datum::Text("x".into());
+    let (here, there) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
+    for seen in [here, there] {
+        let contexts = told::contexts(&[(3, &[seen])]);
+        let events = [
+            told::event(1, here, Some(Operation::Add(x()))),
+            told::event(1, there, Some(Operation::Add(x()))),
+            told::event(2, told::mark(3, 1, 20, 1), Some(Operation::Remove(x()))),
+        ];
+        assert_eq!(told::value(Fold::Set, &contexts, &events), told::texts(&[]));
+    }
+}

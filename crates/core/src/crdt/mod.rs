@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `replica` | who acts, and one act |
 //! | `seen` | which acts a value has seen |
-//! | `causal` | entries that live until seen and dropped: `mv set rw_set flag dw_flag map` are all this |
+//! | `causal` | entries that live until seen and dropped |
+//! | `entry` | what such entries are known by and hold |
+//! | `kinds` | `mv set rw_set flag dw_flag map`: all of them causal |
 //! | `counter` | `gcounter`, `pncounter` |
 //! | `bounded` | `bcounter` |
 //! | `register` | `lww` |
@@ -19,7 +21,9 @@
 mod bounded;
 mod causal;
 mod counter;
+mod entry;
 mod grow;
+mod kinds;
 mod register;
 mod replica;
 mod seen;
@@ -27,9 +31,9 @@ mod text;
 mod value;
 
 pub use bounded::Bcounter;
-pub use causal::{DwFlag, Flag, Map, Mv, RwSet, Set};
 pub use counter::{Gcounter, Pncounter};
 pub use grow::Gset;
+pub use kinds::{DwFlag, Flag, Map, Mv, RwSet, Set};
 pub use register::Lww;
 pub use replica::{Replica, ReplicaTextError, Tick};
 pub use seen::Seen;

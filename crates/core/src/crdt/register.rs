@@ -2,7 +2,7 @@
 //!
 //! What must always hold here: writes are compared by stamp, then replica, then value, so that any two have a winner, the same everywhere.
 
-use super::causal::JsonText;
+use super::entry::JsonText;
 use super::replica::Replica;
 use super::text::{Node, TextProblem};
 use super::{Kind, MutationError, State};
