@@ -100,11 +100,7 @@ impl<T: Ord + Clone> Ascending<T> {
         let ascends = self.0.as_ref().is_none_or(|last| *last < next);
         self.0 = Some(next.clone());
         let problem = DecodeProblem::Order;
-        if ascends {
-            Ok(next)
-        } else {
-            Err(DecodeError { offset, problem })
-        }
+        if ascends { Ok(next) } else { Err(DecodeError { offset, problem }) }
     }
 }
 
@@ -119,9 +115,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
         let reader = Reader { bytes, offset: 0 };
         if bytes.len() > VALUE_BYTES_MAX {
-            return Err(reader.error(DecodeProblem::TooLarge {
-                limit_bytes: VALUE_BYTES_MAX,
-            }));
+            return Err(reader.error(DecodeProblem::TooLarge { limit_bytes: VALUE_BYTES_MAX }));
         }
         Ok(reader)
     }
@@ -131,10 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn error(&self, problem: DecodeProblem) -> DecodeError {
-        DecodeError {
-            offset: self.offset,
-            problem,
-        }
+        DecodeError { offset: self.offset, problem }
     }
 
     pub(crate) fn error_at(offset: usize, problem: DecodeProblem) -> DecodeError {
@@ -240,10 +231,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
-        if self.offset < self.bytes.len() {
-            Err(self.error(DecodeProblem::Trailing))
-        } else {
-            Ok(())
-        }
+        if self.offset < self.bytes.len() { Err(self.error(DecodeProblem::Trailing)) } else { Ok(()) }
     }
 }

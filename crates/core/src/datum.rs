@@ -77,10 +77,7 @@ pub struct CastError {
 impl CastError {
     /// That this value is none of this type.
     pub(crate) fn of(json: &Json, datum_type: DatumType) -> CastError {
-        CastError {
-            found: excerpt(&json.to_string()),
-            wanted: datum_type.wanted(),
-        }
+        CastError { found: excerpt(&json.to_string()), wanted: datum_type.wanted() }
     }
 }
 
@@ -109,10 +106,7 @@ impl DatumType {
 
     /// The SQL name.
     pub fn name(self) -> &'static str {
-        TYPES
-            .into_iter()
-            .find_map(|(candidate, name)| (candidate == self).then_some(name))
-            .unwrap_or_default()
+        TYPES.into_iter().find_map(|(candidate, name)| (candidate == self).then_some(name)).unwrap_or_default()
     }
 
     /// What a value must be, in words.
@@ -182,9 +176,7 @@ pub struct UnknownType {
 
 /// `. Did you mean "…"?`, or nothing.
 pub(crate) fn did_you_mean(suggestion: &Option<&'static str>) -> String {
-    suggestion
-        .map(|name| format!(". Did you mean {name:?}?"))
-        .unwrap_or_default()
+    suggestion.map(|name| format!(". Did you mean {name:?}?")).unwrap_or_default()
 }
 
 impl FromStr for DatumType {
@@ -192,10 +184,9 @@ impl FromStr for DatumType {
 
     fn from_str(name: &str) -> Result<DatumType, UnknownType> {
         let found = TYPES.into_iter().find(|(_, candidate)| *candidate == name);
-        found.map(|(datum_type, _)| datum_type).ok_or_else(|| UnknownType {
-            name: excerpt(name),
-            suggestion: similar(name, TYPES.map(|(_, name)| name)),
-        })
+        found
+            .map(|(datum_type, _)| datum_type)
+            .ok_or_else(|| UnknownType { name: excerpt(name), suggestion: similar(name, TYPES.map(|(_, name)| name)) })
     }
 }
 
@@ -235,22 +226,17 @@ impl Datum {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Datum, DecodeError> {
         let offset = reader.offset();
         let found = reader.byte()?;
-        let (datum_type, _) = TYPES
-            .get(usize::from(found))
-            .ok_or(Reader::error_at(offset, DecodeProblem::Kind { found }))?;
+        let (datum_type, _) =
+            TYPES.get(usize::from(found)).ok_or(Reader::error_at(offset, DecodeProblem::Kind { found }))?;
         let offset = reader.offset();
         let text = reader.text()?;
         let datum = match datum_type {
             DatumType::Text => return Ok(Datum::Text(text.to_owned())),
-            DatumType::Jsonb => Json::parse(text, Limits::default())
-                .ok()
-                .map(|json| Datum::Jsonb(json.to_string())),
+            DatumType::Jsonb => Json::parse(text, Limits::default()).ok().map(|json| Datum::Jsonb(json.to_string())),
             other => other.read(&Json::String(text.to_owned())),
         };
         // What prints otherwise was written otherwise.
-        datum
-            .filter(|datum| datum.to_string() == text)
-            .ok_or(Reader::error_at(offset, DecodeProblem::Text))
+        datum.filter(|datum| datum.to_string() == text).ok_or(Reader::error_at(offset, DecodeProblem::Text))
     }
 }
 
@@ -328,9 +314,7 @@ fn read_instant(text: &str) -> Option<Micros> {
         Some(rest) => {
             let length = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (digits, zone) = rest.split_at_checked(length)?;
-            let micro = (1..=6)
-                .contains(&length)
-                .then(|| format!("{digits:0<6}").parse::<u32>());
+            let micro = (1..=6).contains(&length).then(|| format!("{digits:0<6}").parse::<u32>());
             (micro?.ok()?, zone)
         }
     };
@@ -412,18 +396,10 @@ mod tests {
             (Text, "\"\"", ""),
             (Boolean, "true", "true"),
             (Boolean, "\"false\"", "false"),
-            (
-                Timestamptz,
-                "\"2026-11-23T00:41:07.120+02:00\"",
-                "2026-11-22T22:41:07.12Z",
-            ),
+            (Timestamptz, "\"2026-11-23T00:41:07.120+02:00\"", "2026-11-22T22:41:07.12Z"),
             (Timestamptz, "\"2026-11-23 00:41:07Z\"", "2026-11-23T00:41:07Z"),
             (Date, "\"2024-02-29\"", "2024-02-29"),
-            (
-                Uuid,
-                "\"0D9F7A5C-6D1E-4F9B-8F0E-2F6F3A7A9B10\"",
-                "0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10",
-            ),
+            (Uuid, "\"0D9F7A5C-6D1E-4F9B-8F0E-2F6F3A7A9B10\"", "0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10"),
             (Jsonb, "[1,\"x\"]", "[1, \"x\"]"),
         ] {
             assert_eq!(cast(datum_type, json), Ok(Some(printed.into())), "{json}");
@@ -459,10 +435,7 @@ mod tests {
     fn an_unknown_type_is_told_what_it_resembles() {
         assert_eq!("numeric".parse(), Ok(DatumType::Numeric));
         let error = "numric".parse::<DatumType>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no type of a view's column is called \"numric\". Did you mean \"numeric\"?"
-        );
+        assert_eq!(error.to_string(), "no type of a view's column is called \"numric\". Did you mean \"numeric\"?");
         assert!("money".parse::<DatumType>().unwrap_err().suggestion.is_none());
     }
 }

@@ -36,10 +36,7 @@ pub struct DecimalTextError;
 impl Decimal {
     /// Zero.
     pub fn zero() -> Decimal {
-        Decimal {
-            digits: BigInt::ZERO,
-            scale: 0,
-        }
+        Decimal { digits: BigInt::ZERO, scale: 0 }
     }
 
     /// The number, where `numeric` can hold it. A sum on its way may not fit, and fit again at its end: so that the order of adding never matters.
@@ -70,10 +67,7 @@ impl Decimal {
 
     /// The number with its sign turned.
     pub fn negated(&self) -> Decimal {
-        Decimal {
-            digits: -self.digits.clone(),
-            scale: self.scale,
-        }
+        Decimal { digits: -self.digits.clone(), scale: self.scale }
     }
 
     /// What `trim_scale(sum / count)` is in SQL: rounded half away from zero, at the scale that `numeric` chooses for a quotient. None for a count of 0.
@@ -81,10 +75,7 @@ impl Decimal {
         if count == 0 {
             return None;
         }
-        let divisor = Decimal {
-            digits: BigInt::from(count),
-            scale: 0,
-        };
+        let divisor = Decimal { digits: BigInt::from(count), scale: 0 };
         let scale = quotient_scale(self, &divisor);
         // Twice the quotient and one digit of sign: half away from zero without a remainder.
         let raised = &self.digits * power_of_ten(scale.saturating_sub(self.scale));
@@ -99,11 +90,7 @@ impl Decimal {
 
     /// The number as an integer of 64 bits, where it is one.
     pub fn to_i64(&self) -> Option<i64> {
-        if self.scale == 0 {
-            i64::try_from(&self.digits).ok()
-        } else {
-            None
-        }
+        if self.scale == 0 { i64::try_from(&self.digits).ok() } else { None }
     }
 
     fn digits_at(&self, scale: u32) -> BigInt {
@@ -153,32 +140,19 @@ fn trimmed(digits: BigInt, scale: u32) -> Decimal {
     // Counted on the text, since dividing a long number by ten again and again is quadratic.
     let text = digits.magnitude().to_string();
     let zeros = text.len() - text.trim_end_matches('0').len();
-    let cut = if digits == BigInt::ZERO {
-        scale
-    } else {
-        scale.min(zeros as u32)
-    };
-    Decimal {
-        digits: digits / power_of_ten(cut),
-        scale: scale - cut,
-    }
+    let cut = if digits == BigInt::ZERO { scale } else { scale.min(zeros as u32) };
+    Decimal { digits: digits / power_of_ten(cut), scale: scale - cut }
 }
 
 impl From<i64> for Decimal {
     fn from(value: i64) -> Decimal {
-        Decimal {
-            digits: value.into(),
-            scale: 0,
-        }
+        Decimal { digits: value.into(), scale: 0 }
     }
 }
 
 impl From<i128> for Decimal {
     fn from(value: i128) -> Decimal {
-        Decimal {
-            digits: value.into(),
-            scale: 0,
-        }
+        Decimal { digits: value.into(), scale: 0 }
     }
 }
 
@@ -201,10 +175,7 @@ impl FromStr for Decimal {
 
     /// Reads what JSON's grammar calls a number: so no `NaN`, no infinity, no white space.
     fn from_str(text: &str) -> Result<Decimal, DecimalTextError> {
-        let limits = Limits {
-            depth: 0,
-            ..Limits::default()
-        };
+        let limits = Limits { depth: 0, ..Limits::default() };
         let bare = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
             && text.ends_with(|last: char| last.is_ascii_digit());
         match Json::parse(text, limits) {
@@ -275,9 +246,7 @@ mod tests {
         ] {
             assert_eq!(decimal(text).to_string(), printed);
         }
-        for text in [
-            "", " 1", "1 ", "NaN", "Infinity", "+1", ".5", "5.", "1e999999", "[1]", "0x10",
-        ] {
+        for text in ["", " 1", "1 ", "NaN", "Infinity", "+1", ".5", "5.", "1e999999", "[1]", "0x10"] {
             assert_eq!(text.parse::<Decimal>(), Err(DecimalTextError), "{text}");
         }
     }
@@ -311,11 +280,7 @@ mod tests {
     #[test]
     fn an_average_is_what_numeric_gives() {
         for (sum, count, average) in AVERAGES {
-            assert_eq!(
-                decimal(sum).average(*count).unwrap().to_string(),
-                *average,
-                "{sum} / {count}"
-            );
+            assert_eq!(decimal(sum).average(*count).unwrap().to_string(), *average, "{sum} / {count}");
         }
         assert_eq!(decimal("1").average(0), None);
     }

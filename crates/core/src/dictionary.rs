@@ -19,12 +19,7 @@ pub struct Entry {
 }
 
 const fn entry(name: &'static str, fold: Option<Fold>, kind: Option<Kind>, meaning: &'static str) -> Entry {
-    Entry {
-        name,
-        fold,
-        kind,
-        meaning,
-    }
+    Entry { name, fold, kind, meaning }
 }
 
 /// All names.
@@ -36,63 +31,18 @@ pub const DICTIONARY: [Entry; 19] = [
     entry("avg", Some(Fold::Avg), None, "the exact sum, divided"),
     entry("lww", Some(Fold::Lww), Some(Kind::Lww), "the last write wins"),
     entry("fww", Some(Fold::Fww), None, "the first write wins"),
-    entry(
-        "mv",
-        Some(Fold::Mv),
-        Some(Kind::Mv),
-        "every write that no other has seen",
-    ),
-    entry(
-        "set",
-        Some(Fold::Set),
-        Some(Kind::Set),
-        "a set: what no remove has seen is in",
-    ),
-    entry(
-        "rw_set",
-        Some(Fold::RwSet),
-        Some(Kind::RwSet),
-        "a set: an add must have seen every remove",
-    ),
-    entry(
-        "flag",
-        Some(Fold::Flag),
-        Some(Kind::Flag),
-        "on where an enable is in no disable's context",
-    ),
-    entry(
-        "dw_flag",
-        Some(Fold::DwFlag),
-        Some(Kind::DwFlag),
-        "on where an enable has seen every disable",
-    ),
-    entry(
-        "map",
-        Some(Fold::Map),
-        Some(Kind::Map),
-        "entries: the last of the writes that none has seen",
-    ),
+    entry("mv", Some(Fold::Mv), Some(Kind::Mv), "every write that no other has seen"),
+    entry("set", Some(Fold::Set), Some(Kind::Set), "a set: what no remove has seen is in"),
+    entry("rw_set", Some(Fold::RwSet), Some(Kind::RwSet), "a set: an add must have seen every remove"),
+    entry("flag", Some(Fold::Flag), Some(Kind::Flag), "on where an enable is in no disable's context"),
+    entry("dw_flag", Some(Fold::DwFlag), Some(Kind::DwFlag), "on where an enable has seen every disable"),
+    entry("map", Some(Fold::Map), Some(Kind::Map), "entries: the last of the writes that none has seen"),
     entry("merge", Some(Fold::Merge), None, "CRDT values, merged"),
     entry("gcounter", None, Some(Kind::Gcounter), "a counter that grows"),
-    entry(
-        "pncounter",
-        None,
-        Some(Kind::Pncounter),
-        "a counter that grows and shrinks",
-    ),
+    entry("pncounter", None, Some(Kind::Pncounter), "a counter that grows and shrinks"),
     entry("gset", None, Some(Kind::Gset), "a set that grows"),
-    entry(
-        "bcounter",
-        None,
-        Some(Kind::Bcounter),
-        "a counter never below zero, by escrow",
-    ),
-    entry(
-        "delete",
-        None,
-        None,
-        "the row goes, but for what the delete had not seen",
-    ),
+    entry("bcounter", None, Some(Kind::Bcounter), "a counter never below zero, by escrow"),
+    entry("delete", None, None, "the row goes, but for what the delete had not seen"),
 ];
 
 #[cfg(test)]
@@ -105,16 +55,8 @@ mod tests {
         let names: BTreeSet<&str> = DICTIONARY.iter().map(|entry| entry.name).collect();
         assert_eq!(names.len(), DICTIONARY.len());
         for entry in DICTIONARY {
-            assert!(
-                entry
-                    .fold
-                    .is_none_or(|fold| fold.name() == entry.name && entry.name.parse() == Ok(fold))
-            );
-            assert!(
-                entry
-                    .kind
-                    .is_none_or(|kind| kind.name() == entry.name && entry.name.parse() == Ok(kind))
-            );
+            assert!(entry.fold.is_none_or(|fold| fold.name() == entry.name && entry.name.parse() == Ok(fold)));
+            assert!(entry.kind.is_none_or(|kind| kind.name() == entry.name && entry.name.parse() == Ok(kind)));
         }
     }
 }

@@ -14,10 +14,7 @@ use world::Chance;
 const REPLICAS: usize = 3;
 
 fn replica(at: usize) -> Replica {
-    Replica {
-        site: site(at as u8),
-        incarnation: at as u64,
-    }
+    Replica { site: site(at as u8), incarnation: at as u64 }
 }
 
 fn json(text: &str) -> Json {
@@ -47,20 +44,13 @@ impl Act {
 
     /// Does it, and gives the delta.
     fn on(self, value: &mut Crdt) -> Crdt {
-        let Act {
-            element,
-            number,
-            adds,
-            at,
-            by,
-        } = self;
+        let Act { element, number, adds, at, by } = self;
         let (who, text) = (replica(by), json(&number.to_string()));
         match value {
             Crdt::Gcounter(counter) => counter.add(number, who).unwrap().into(),
-            Crdt::Pncounter(counter) => counter
-                .add(if adds { number as i64 } else { -(number as i64) }, who)
-                .unwrap()
-                .into(),
+            Crdt::Pncounter(counter) => {
+                counter.add(if adds { number as i64 } else { -(number as i64) }, who).unwrap().into()
+            }
             Crdt::Lww(register) => register.set(&text, at, who).into(),
             Crdt::Mv(register) if adds => register.set(&text, who).unwrap().into(),
             Crdt::Mv(register) => register.clear().into(),
@@ -76,10 +66,9 @@ impl Act {
             Crdt::Map(map) if adds => map.put(element, &text, at, who).unwrap().into(),
             Crdt::Map(map) => map.remove(element).into(),
             Crdt::Bcounter(counter) if adds => counter.add(number, who).unwrap().into(),
-            Crdt::Bcounter(counter) if number == 1 => counter
-                .transfer(1, replica((by + 1) % REPLICAS), who)
-                .unwrap_or_default()
-                .into(),
+            Crdt::Bcounter(counter) if number == 1 => {
+                counter.transfer(1, replica((by + 1) % REPLICAS), who).unwrap_or_default().into()
+            }
             Crdt::Bcounter(counter) => counter.take(number, who).unwrap_or_default().into(),
         }
     }
@@ -253,12 +242,7 @@ fn gcounter_does_what_the_crdts_crate_does() {
             theirs.apply(op)
         },
         CvRDT::merge,
-        |ours, theirs| {
-            assert_eq!(
-                ours.value(),
-                CrdtValue::Integer(theirs.read().to_string().parse().unwrap())
-            )
-        },
+        |ours, theirs| assert_eq!(ours.value(), CrdtValue::Integer(theirs.read().to_string().parse().unwrap())),
     );
 }
 
@@ -268,20 +252,11 @@ fn pncounter_does_what_the_crdts_crate_does() {
         Kind::Pncounter,
         crdts::PNCounter::<usize>::new(),
         |theirs, act| {
-            let op = if act.adds {
-                theirs.inc_many(act.by, act.number)
-            } else {
-                theirs.dec_many(act.by, act.number)
-            };
+            let op = if act.adds { theirs.inc_many(act.by, act.number) } else { theirs.dec_many(act.by, act.number) };
             theirs.apply(op)
         },
         CvRDT::merge,
-        |ours, theirs| {
-            assert_eq!(
-                ours.value(),
-                CrdtValue::Integer(theirs.read().to_string().parse().unwrap())
-            )
-        },
+        |ours, theirs| assert_eq!(ours.value(), CrdtValue::Integer(theirs.read().to_string().parse().unwrap())),
     );
 }
 
@@ -300,10 +275,7 @@ fn gset_does_what_the_crdts_crate_does() {
 fn lww_does_what_the_crdts_crate_does() {
     step_by_step(
         Kind::Lww,
-        crdts::LWWReg {
-            val: None,
-            marker: Hlc::MIN,
-        },
+        crdts::LWWReg { val: None, marker: Hlc::MIN },
         |theirs: &mut crdts::LWWReg<Option<String>, Hlc>, act| theirs.update(Some(act.number.to_string()), act.at),
         CvRDT::merge,
         |ours, theirs| assert_eq!(ours.value(), CrdtValue::Json(theirs.val.clone())),
@@ -366,9 +338,8 @@ fn map_does_what_the_crdts_crate_does() {
             let key = act.element.to_owned();
             if act.adds {
                 let context = theirs.read_ctx().derive_add_ctx(act.by);
-                let op = theirs.update(key, context, |register, context| {
-                    register.write(act.number.to_string(), context)
-                });
+                let op =
+                    theirs.update(key, context, |register, context| register.write(act.number.to_string(), context));
                 theirs.apply(op);
             } else {
                 let op = theirs.rm(key.clone(), theirs.get(&key).derive_rm_ctx());
@@ -403,16 +374,11 @@ fn a_flag_is_a_set_of_one_and_a_dw_flag_an_rw_set_of_one() {
                     pairs[by].0.merge(&other.0).unwrap();
                     pairs[by].1.merge(&other.1).unwrap();
                 } else {
-                    let act = Act {
-                        element: "only",
-                        ..Act::new(&mut chance, step, by)
-                    };
+                    let act = Act { element: "only", ..Act::new(&mut chance, step, by) };
                     act.on(&mut pairs[by].0);
                     act.on(&mut pairs[by].1);
                 }
-                let CrdtValue::Texts(elements) = pairs[by].1.value() else {
-                    unreachable!()
-                };
+                let CrdtValue::Texts(elements) = pairs[by].1.value() else { unreachable!() };
                 assert_eq!(pairs[by].0.value(), CrdtValue::Boolean(!elements.is_empty()));
             }
         }
@@ -451,20 +417,8 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
     assert_eq!(counter, before);
     let mut bounded = Bcounter::default();
     bounded.add(3, one).unwrap();
-    assert_eq!(
-        bounded.take(4, one),
-        Err(MutationError::Rights {
-            wanted: 4,
-            available: 3
-        })
-    );
-    assert_eq!(
-        bounded.take(1, replica(1)),
-        Err(MutationError::Rights {
-            wanted: 1,
-            available: 0
-        })
-    );
+    assert_eq!(bounded.take(4, one), Err(MutationError::Rights { wanted: 4, available: 3 }));
+    assert_eq!(bounded.take(1, replica(1)), Err(MutationError::Rights { wanted: 1, available: 0 }));
     bounded.transfer(2, replica(1), one).unwrap();
     bounded.take(2, replica(1)).unwrap();
     assert_eq!((bounded.total(), bounded.rights(one)), (1, 1));
@@ -478,18 +432,9 @@ fn malformed_texts_are_refused_with_the_reason() {
     let error = |text: &str| text.parse::<Crdt>().unwrap_err().to_string();
     let who = replica(0);
     for (text, expected) in [
-        (
-            "".to_owned(),
-            "the JSON text ends too early: expected a value, at byte 0",
-        ),
-        (
-            "[]".to_owned(),
-            "a CRDT value looks like {\"gcounter\": {…}}: an object whose one key is the kind",
-        ),
-        (
-            "{\"gcouter\": {}}".to_owned(),
-            "no CRDT value is called \"gcouter\". Did you mean \"gcounter\"?",
-        ),
+        ("".to_owned(), "the JSON text ends too early: expected a value, at byte 0"),
+        ("[]".to_owned(), "a CRDT value looks like {\"gcounter\": {…}}: an object whose one key is the kind"),
+        ("{\"gcouter\": {}}".to_owned(), "no CRDT value is called \"gcouter\". Did you mean \"gcounter\"?"),
         (
             format!("{{\"gcounter\": {{\"{who}\": -1}}}}"),
             "not a gcounter: expected an integer from 0 to 18446744073709551615",
@@ -499,10 +444,7 @@ fn malformed_texts_are_refused_with_the_reason() {
             "not a gcounter: expected an integer from 0 to 18446744073709551615",
         ),
         ("{\"gset\": [1]}".to_owned(), "not a gset: expected a string"),
-        (
-            "{\"set\": {\"live\": []}}".to_owned(),
-            "not a set: expected an object with just these keys: live, seen",
-        ),
+        ("{\"set\": {\"live\": []}}".to_owned(), "not a set: expected an object with just these keys: live, seen"),
     ] {
         assert_eq!(error(&text), expected);
     }
@@ -510,12 +452,7 @@ fn malformed_texts_are_refused_with_the_reason() {
     let unseen = format!("{{\"set\": {{\"live\": [[\"a\", \"{who}\", 2]], \"seen\": {{\"{who}\": [[1, 1]]}}}}}}");
     assert!(error(&unseen).starts_with("not a set: the value is not one that any history leads to"));
     assert!(error(&"[".repeat(100_000)).contains("nested deeper"));
-    assert!(
-        Crdt::parse_as("{\"gset\": []}", Kind::Set)
-            .unwrap_err()
-            .to_string()
-            .contains("is a gset, not a set")
-    );
+    assert!(Crdt::parse_as("{\"gset\": []}", Kind::Set).unwrap_err().to_string().contains("is a gset, not a set"));
 }
 
 #[test]

@@ -10,10 +10,6 @@ fn averages_are_what_numeric_gives() {
     for line in AVERAGES.lines() {
         let [sum, count, average] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let sum: Decimal = sum.parse().unwrap();
-        assert_eq!(
-            sum.average(count.parse().unwrap()).unwrap().to_string(),
-            average,
-            "{line}"
-        );
+        assert_eq!(sum.average(count.parse().unwrap()).unwrap().to_string(), average, "{line}");
     }
 }

@@ -63,10 +63,7 @@ struct Maintained<'a> {
 impl<'a> Maintained<'a> {
     fn new(world: &'a World, fault: Option<Fault>) -> Maintained<'a> {
         let deletes = world.events.iter().any(|event| event.effect == Effect::Delete);
-        let shape = Shape {
-            folds: folds(),
-            deletes,
-        };
+        let shape = Shape { folds: folds(), deletes };
         Maintained {
             world,
             state: RowState::empty(&shape),
@@ -81,12 +78,7 @@ impl<'a> Maintained<'a> {
     fn arrive(&mut self, batch: &[Appended]) {
         let folded: BTreeMap<Uuid, Mark> = group_by_id(self.held.iter().cloned())
             .into_iter()
-            .map(|event| {
-                (
-                    self.held.iter().find(|one| one.mark == event.mark).unwrap().id,
-                    event.mark,
-                )
-            })
+            .map(|event| (self.held.iter().find(|one| one.mark == event.mark).unwrap().id, event.mark))
             .collect();
         self.held.extend_from_slice(batch);
         let ids: BTreeMap<Mark, Uuid> = self.held.iter().map(|one| (one.mark, one.id)).collect();
@@ -287,18 +279,11 @@ fn a_stored_state_continues_to_what_a_rebuild_gives() {
         let world = World::new(seed, 24, false, false);
         let mut events = group_by_id(world.events.iter().cloned());
         events.sort_by_key(|event| event.mark);
-        let shape = Shape {
-            folds: folds(),
-            deletes: false,
-        };
+        let shape = Shape { folds: folds(), deletes: false };
         let cut = Chance(seed).below(events.len());
         let stored = RowState::refold(&shape, &events[..cut], &world.contexts).unwrap();
         let rebuilt = RowState::refold(&shape, &events, &world.contexts).unwrap();
-        assert_eq!(
-            stored.merge(&events[cut..], &world.contexts),
-            Ok(Outcome::Merged(rebuilt)),
-            "seed {seed}"
-        );
+        assert_eq!(stored.merge(&events[cut..], &world.contexts), Ok(Outcome::Merged(rebuilt)), "seed {seed}");
     }
 }
 
@@ -310,9 +295,7 @@ fn every_way_to_refold_is_met_and_every_planted_fault_is_found() {
         let world = World::new(seed, 20, seed % 2 == 0, seed % 3 == 0);
         let site = run(&world, seed, None).unwrap();
         merges += site.merges;
-        site.refolds
-            .into_iter()
-            .for_each(|(reason, times)| *met.entry(reason).or_default() += times);
+        site.refolds.into_iter().for_each(|(reason, times)| *met.entry(reason).or_default() += times);
     }
     println!("merged {merges} batches; refolded {met:?}");
     assert_eq!(met.len(), 3);
@@ -359,10 +342,7 @@ mod told {
 
     /// What a column of one fold is worth, the same in every order of arrival.
     pub fn value(fold: Fold, contexts: &Contexts, events: &[Appended]) -> Option<FoldValue> {
-        let shape = Shape {
-            folds: vec![fold],
-            deletes: events.iter().any(|event| event.effect == Effect::Delete),
-        };
+        let shape = Shape { folds: vec![fold], deletes: events.iter().any(|event| event.effect == Effect::Delete) };
         let specified = specification::row(&shape.folds, events, contexts).unwrap();
         for seed in 0..20 {
             let mut arrivals = events.to_vec();
@@ -370,20 +350,12 @@ mod told {
             let mut state = RowState::empty(&shape);
             for held in 1..=arrivals.len() {
                 let grouped = group_by_id(arrivals[..held].iter().cloned());
-                let mut last = group_by_id(
-                    arrivals[..held]
-                        .iter()
-                        .filter(|one| one.id == arrivals[held - 1].id)
-                        .cloned(),
-                );
-                last[0].folded_at = group_by_id(
-                    arrivals[..held - 1]
-                        .iter()
-                        .filter(|one| one.id == arrivals[held - 1].id)
-                        .cloned(),
-                )
-                .first()
-                .map(|event| event.mark);
+                let mut last =
+                    group_by_id(arrivals[..held].iter().filter(|one| one.id == arrivals[held - 1].id).cloned());
+                last[0].folded_at =
+                    group_by_id(arrivals[..held - 1].iter().filter(|one| one.id == arrivals[held - 1].id).cloned())
+                        .first()
+                        .map(|event| event.mark);
                 state = match state.merge(&last, contexts).unwrap() {
                     Outcome::Merged(state) => state,
                     Outcome::Refold(_) => RowState::refold(&shape, &grouped, contexts).unwrap(),
@@ -395,9 +367,7 @@ mod told {
     }
 
     pub fn texts(values: &[&str]) -> Option<FoldValue> {
-        Some(FoldValue::Array(
-            values.iter().map(|value| Some(Datum::Text((*value).into()))).collect(),
-        ))
+        Some(FoldValue::Array(values.iter().map(|value| Some(Datum::Text((*value).into()))).collect()))
     }
 }
 
@@ -419,10 +389,7 @@ fn a_delete_takes_what_it_has_seen_and_a_concurrent_sum_lives_on() {
     let give = |number: i64| Some(Operation::Give(Datum::Bigint(number)));
     let (seen, unseen) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
     let contexts = told::contexts(&[(3, &[seen])]);
-    let mut events = vec![
-        told::event(1, seen, give(5)),
-        told::event(2, told::mark(3, 1, 20, 1), None),
-    ];
+    let mut events = vec![told::event(1, seen, give(5)), told::event(2, told::mark(3, 1, 20, 1), None)];
     assert_eq!(told::value(Fold::Sum, &contexts, &events), None);
     events.push(told::event(3, unseen, give(7)));
     let seven = FoldValue::Datum(Some(Datum::Numeric(7i64.into())));
@@ -433,10 +400,8 @@ fn a_delete_takes_what_it_has_seen_and_a_concurrent_sum_lives_on() {
 fn in_an_rw_set_a_remove_that_came_before_a_concurrent_add_keeps_it_out() {
     let x = || Datum::Text("x".into());
     let (remove, add) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 20, 0));
-    let mut events = vec![
-        told::event(1, remove, Some(Operation::Remove(x()))),
-        told::event(2, add, Some(Operation::Add(x()))),
-    ];
+    let mut events =
+        vec![told::event(1, remove, Some(Operation::Remove(x()))), told::event(2, add, Some(Operation::Add(x())))];
     let contexts = told::contexts(&[(3, &[remove])]);
     assert_eq!(told::value(Fold::RwSet, &contexts, &events), told::texts(&[]));
     events.push(told::event(3, told::mark(3, 1, 30, 1), Some(Operation::Add(x()))));

@@ -117,10 +117,7 @@ fn canonical_text_stays_what_it_is() {
 /// A value of each kind that has all features of its encoding: two replicas, dropped and live acts, values of several lengths.
 fn crdt_value(kind: crdt::Kind) -> crdt::Crdt {
     use crdt::*;
-    let who = |at: u8| Replica {
-        site: strategies::site(at),
-        incarnation: 0xa7 + u64::from(at),
-    };
+    let who = |at: u8| Replica { site: strategies::site(at), incarnation: 0xa7 + u64::from(at) };
     let json = |text: &str| Json::parse(text, Limits::default()).unwrap();
     let mut value = Crdt::empty(kind);
     for at in 0..4u8 {
@@ -190,22 +187,13 @@ fn row_state() -> fold::RowState {
             Operation::Give(Datum::Numeric(if first { "0.1" } else { "-1e20" }.parse().unwrap()))
         }
         Fold::Max => Operation::Give(Datum::Timestamptz("2026-11-23T00:41:07.5Z".parse().unwrap())),
-        Fold::Lww => Operation::Write {
-            by: Some(Datum::Bigint(7)),
-            value: None,
-        },
-        Fold::Fww | Fold::Mv => Operation::Write {
-            by: None,
-            value: Some(text("x")),
-        },
+        Fold::Lww => Operation::Write { by: Some(Datum::Bigint(7)), value: None },
+        Fold::Fww | Fold::Mv => Operation::Write { by: None, value: Some(text("x")) },
         Fold::Set | Fold::RwSet if first => Operation::Add(text("a")),
         Fold::Set | Fold::RwSet => Operation::Remove(text("b")),
         Fold::Flag | Fold::DwFlag if first => Operation::Enable,
         Fold::Flag | Fold::DwFlag => Operation::Disable,
-        Fold::Map => Operation::Put {
-            key: text("k"),
-            value: Datum::Jsonb("[1, 2]".into()),
-        },
+        Fold::Map => Operation::Put { key: text("k"), value: Datum::Jsonb("[1, 2]".into()) },
         Fold::Merge => Operation::Merge(crdt_value(crdt::Kind::Gset)),
     };
     let folds: Vec<Fold> = Fold::all().collect();

@@ -184,9 +184,7 @@ impl State for Bcounter {
             let (pair, amount) = match row.items()?.collect::<Vec<_>>().as_slice() {
                 [from, to, amount] => ((from.string()?.parse()?, to.string()?.parse()?), amount.integer()?),
                 _ => {
-                    return Err(TextProblem::Shape {
-                        expected: "a transfer, [from, to, amount]",
-                    });
+                    return Err(TextProblem::Shape { expected: "a transfer, [from, to, amount]" });
                 }
             };
             if amount == 0 || value.moved.insert(pair, amount).is_some() {
@@ -197,12 +195,8 @@ impl State for Bcounter {
     }
 
     fn counts(&self) -> (usize, usize, usize) {
-        let replicas: std::collections::BTreeSet<Replica> = self
-            .moved
-            .keys()
-            .flat_map(|(from, to)| [*from, *to])
-            .chain(self.used.keys().copied())
-            .collect();
+        let replicas: std::collections::BTreeSet<Replica> =
+            self.moved.keys().flat_map(|(from, to)| [*from, *to]).chain(self.used.keys().copied()).collect();
         (replicas.len(), 0, self.moved.len() + self.used.len())
     }
 }

@@ -22,10 +22,7 @@ pub(super) struct Causal<K, C> {
 
 impl<K: Ord, C> Default for Causal<K, C> {
     fn default() -> Causal<K, C> {
-        Causal {
-            seen: Seen::default(),
-            live: BTreeMap::new(),
-        }
+        Causal { seen: Seen::default(), live: BTreeMap::new() }
     }
 }
 
@@ -42,9 +39,7 @@ impl<K: Key, C: Content> Causal<K, C> {
         let mut delta = self.clear(&key);
         for value in [&mut delta, self] {
             value.seen.insert(tick);
-            value
-                .live
-                .insert(key.clone(), BTreeMap::from([(tick, content.clone())]));
+            value.live.insert(key.clone(), BTreeMap::from([(tick, content.clone())]));
         }
         Ok(delta)
     }
@@ -90,10 +85,7 @@ impl<K: Key, C: Content> Causal<K, C> {
                 number += 1;
                 let tick = Tick { replica, number };
                 copy.seen.insert(tick);
-                copy.live
-                    .entry(key.clone())
-                    .or_insert_with(BTreeMap::new)
-                    .insert(tick, content.clone());
+                copy.live.entry(key.clone()).or_insert_with(BTreeMap::new).insert(tick, content.clone());
             }
         }
         copy
@@ -189,9 +181,7 @@ impl<K: Key, C: Content> Causal<K, C> {
                 match range.items()?.collect::<Vec<_>>().as_slice() {
                     [start, end] => ranges.push((replica, (start.integer()?, end.integer()?))),
                     _ => {
-                        return Err(TextProblem::Shape {
-                            expected: "a range of ticks, [first, last]",
-                        });
+                        return Err(TextProblem::Shape { expected: "a range of ticks, [first, last]" });
                     }
                 }
             }
@@ -200,25 +190,14 @@ impl<K: Key, C: Content> Causal<K, C> {
         let mut live: BTreeMap<K, BTreeMap<Tick, C>> = BTreeMap::new();
         for row in rows.items()? {
             let mut fields = row.items()?.collect::<Vec<_>>();
-            let key = if K::NAMED && !fields.is_empty() {
-                K::read(Some(fields.remove(0)))?
-            } else {
-                K::read(None)?
-            };
+            let key = if K::NAMED && !fields.is_empty() { K::read(Some(fields.remove(0)))? } else { K::read(None)? };
             let [replica, number, content @ ..] = fields.as_slice() else {
-                return Err(TextProblem::Shape {
-                    expected: "an entry with its replica and tick",
-                });
+                return Err(TextProblem::Shape { expected: "an entry with its replica and tick" });
             };
             let replica = replica.string()?.parse()?;
-            let tick = Tick {
-                replica,
-                number: number.integer()?,
-            };
+            let tick = Tick { replica, number: number.integer()? };
             if content.len() != C::FIELDS {
-                return Err(TextProblem::Shape {
-                    expected: "an entry with as many fields as its kind has",
-                });
+                return Err(TextProblem::Shape { expected: "an entry with as many fields as its kind has" });
             }
             if !seen.covers(&tick) || live.entry(key).or_default().insert(tick, C::read(content)?).is_some() {
                 return Err(TextProblem::Impossible);

@@ -50,9 +50,7 @@ impl Pncounter {
         if amount != 0 {
             let (added, taken) = self.counts.entry(replica).or_default();
             let count = if amount > 0 { &mut *added } else { &mut *taken };
-            *count = count
-                .checked_add(amount.unsigned_abs())
-                .ok_or(MutationError::Overflow)?;
+            *count = count.checked_add(amount.unsigned_abs()).ok_or(MutationError::Overflow)?;
             delta.counts.insert(replica, (*added, *taken));
         }
         Ok(delta)
@@ -61,18 +59,14 @@ impl Pncounter {
     /// What was added less what was taken.
     pub fn total(&self) -> i128 {
         let counts = self.counts.values();
-        counts
-            .map(|(added, taken)| i128::from(*added) - i128::from(*taken))
-            .sum()
+        counts.map(|(added, taken)| i128::from(*added) - i128::from(*taken)).sum()
     }
 }
 
 /// A sum that must fit one entry.
 pub(super) fn sum(counts: impl Iterator<Item = u64>) -> Result<u64, MutationError> {
     let mut counts = counts;
-    counts
-        .try_fold(0u64, |sum, count| sum.checked_add(count))
-        .ok_or(MutationError::Overflow)
+    counts.try_fold(0u64, |sum, count| sum.checked_add(count)).ok_or(MutationError::Overflow)
 }
 
 impl State for Gcounter {
@@ -150,9 +144,7 @@ impl State for Pncounter {
         let added = sum(self.counts.values().map(|(added, _)| *added))?;
         let taken = sum(self.counts.values().map(|(_, taken)| *taken))?;
         let counts = ((added, taken) != (0, 0)).then_some((replica, (added, taken)));
-        Ok(Pncounter {
-            counts: counts.into_iter().collect(),
-        })
+        Ok(Pncounter { counts: counts.into_iter().collect() })
     }
 
     fn encode_body(&self, bytes: &mut Vec<u8>) {
@@ -199,9 +191,7 @@ impl State for Pncounter {
             let count = match pair.items()?.collect::<Vec<_>>().as_slice() {
                 [added, taken] => (added.integer()?, taken.integer()?),
                 _ => {
-                    return Err(TextProblem::Shape {
-                        expected: "a pair, [added, taken]",
-                    });
+                    return Err(TextProblem::Shape { expected: "a pair, [added, taken]" });
                 }
             };
             if count == (0, 0) || counts.insert(replica.parse()?, count).is_some() {

@@ -54,9 +54,7 @@ impl Key for String {
         printer.string(self)
     }
     fn read(node: Option<Node<'_>>) -> Result<String, TextProblem> {
-        let node = node.ok_or(TextProblem::Shape {
-            expected: "an entry with its key",
-        })?;
+        let node = node.ok_or(TextProblem::Shape { expected: "an entry with its key" })?;
         Ok(node.string()?.to_owned())
     }
 }

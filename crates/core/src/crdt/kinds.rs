@@ -14,11 +14,7 @@ use crate::hlc::Hlc;
 use crate::json::{Json, Printer, TooLarge};
 
 fn checked(text: &str) -> Result<String, MutationError> {
-    if text.contains('\0') {
-        Err(MutationError::Nul)
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.contains('\0') { Err(MutationError::Nul) } else { Ok(text.to_owned()) }
 }
 
 macro_rules! causal_state {
@@ -97,13 +93,7 @@ impl Mv {
 
     /// The concurrent values as canonical JSON texts, by bytes, each once.
     pub fn values(&self) -> Vec<&str> {
-        let mut values: Vec<&str> = self
-            .0
-            .live()
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(JsonText::as_str)
-            .collect();
+        let mut values: Vec<&str> = self.0.live().values().flat_map(BTreeMap::values).map(JsonText::as_str).collect();
         values.sort_unstable();
         values.dedup();
         values

@@ -59,11 +59,7 @@ impl State for Lww {
         if !reader.bool()? {
             return Ok(Lww(None));
         }
-        Ok(Lww(Some((
-            reader.hlc()?,
-            Replica::decode(reader)?,
-            JsonText::decode(reader)?,
-        ))))
+        Ok(Lww(Some((reader.hlc()?, Replica::decode(reader)?, JsonText::decode(reader)?))))
     }
 
     fn print_body(&self, printer: &mut Printer) -> Result<(), TooLarge> {
@@ -85,11 +81,7 @@ impl State for Lww {
             return Ok(Lww(None));
         }
         let [at, by, value] = node.fields(["at", "by", "value"])?;
-        Ok(Lww(Some((
-            at.stamp()?,
-            by.string()?.parse()?,
-            JsonText::of(value.json()),
-        ))))
+        Ok(Lww(Some((at.stamp()?, by.string()?.parse()?, JsonText::of(value.json())))))
     }
 
     fn counts(&self) -> (usize, usize, usize) {

@@ -39,10 +39,7 @@ impl Replica {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Replica, DecodeError> {
-        Ok(Replica {
-            site: SiteId(reader.uuid()?),
-            incarnation: reader.u64()?,
-        })
+        Ok(Replica { site: SiteId(reader.uuid()?), incarnation: reader.u64()? })
     }
 }
 

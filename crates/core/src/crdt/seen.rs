@@ -49,9 +49,7 @@ impl Seen {
 
     /// The replicas and their ranges, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Replica, &[Range])> {
-        self.ranges
-            .iter()
-            .map(|(replica, ranges)| (*replica, ranges.as_slice()))
+        self.ranges.iter().map(|(replica, ranges)| (*replica, ranges.as_slice()))
     }
 
     /// A set of ranges in any order; None where one is empty or begins at 0.

@@ -84,9 +84,7 @@ impl<'a> Node<'a> {
 
     /// The values of exactly these keys.
     pub(super) fn fields<const N: usize>(self, keys: [&'static str; N]) -> Result<[Node<'a>; N], TextProblem> {
-        let wrong = || TextProblem::Keys {
-            expected: keys.to_vec(),
-        };
+        let wrong = || TextProblem::Keys { expected: keys.to_vec() };
         let object = match self.0 {
             Json::Object(object) if object.entries().len() == N => object,
             _ => return Err(wrong()),
@@ -122,9 +120,7 @@ impl<'a> Node<'a> {
     pub(super) fn bool(self) -> Result<bool, TextProblem> {
         match self.0 {
             Json::Bool(value) => Ok(*value),
-            _ => Err(TextProblem::Shape {
-                expected: "true or false",
-            }),
+            _ => Err(TextProblem::Shape { expected: "true or false" }),
         }
     }
 

@@ -17,10 +17,7 @@ use crate::suggest::similar;
 const VERSION: u8 = 1;
 
 /// What a text may cost: a value in it as much as an event's data, and the few levels around it.
-pub(super) const LIMITS: Limits = Limits {
-    depth: 1010,
-    bytes: VALUE_BYTES_MAX,
-};
+pub(super) const LIMITS: Limits = Limits { depth: 1010, bytes: VALUE_BYTES_MAX };
 
 /// What every kind of value can do.
 pub trait State: Clone + Eq + Default {
@@ -296,13 +293,7 @@ impl Crdt {
     /// What it is made of.
     pub fn inspect(&self) -> Inspection {
         let (replicas, ranges, entries) = self.counts();
-        Inspection {
-            kind: self.kind(),
-            bytes: self.encode().len(),
-            replicas,
-            ranges,
-            entries,
-        }
+        Inspection { kind: self.kind(), bytes: self.encode().len(), replicas, ranges, entries }
     }
 }
 

@@ -76,10 +76,7 @@ impl Causal {
         marks: &Marks,
         causality: &impl Causality,
     ) -> Option<Result<(), Late>> {
-        let acts: Vec<Act> = operations
-            .iter()
-            .map(|operation| Act::of(fold, operation))
-            .collect::<Option<_>>()?;
+        let acts: Vec<Act> = operations.iter().map(|operation| Act::of(fold, operation)).collect::<Option<_>>()?;
         Some(match self {
             Causal::Open(open) => open.take(fold, acts, marks, causality),
             Causal::Closed(closed) => {
@@ -182,10 +179,7 @@ impl Open {
                     _ => return Err(Late),
                 }
             }
-            let held = Held {
-                marks: marks.clone(),
-                value: begins.flatten(),
-            };
+            let held = Held { marks: marks.clone(), value: begins.flatten() };
             let among = self.live.entry(key).or_default();
             if !writes_end {
                 // What ends the later add of a lane ends the earlier one too, so the later one speaks for both.

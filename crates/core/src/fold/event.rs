@@ -84,19 +84,11 @@ pub struct FoldEvent {
 impl FoldEvent {
     /// An event of one dot, not folded before.
     pub fn new(mark: Mark, effect: Effect) -> FoldEvent {
-        FoldEvent {
-            mark,
-            others: Vec::new(),
-            effect,
-            folded_at: None,
-        }
+        FoldEvent { mark, others: Vec::new(), effect, folded_at: None }
     }
 
     pub(super) fn marks(&self) -> Marks {
-        Marks {
-            first: self.mark,
-            others: self.others.clone(),
-        }
+        Marks { first: self.mark, others: self.others.clone() }
     }
 }
 
@@ -111,10 +103,7 @@ pub fn group_by_id(appended: impl IntoIterator<Item = Appended>) -> Vec<FoldEven
         same.dedup_by_key(|one| one.mark);
         let mut rest = same.into_iter();
         let first = rest.next()?;
-        Some(FoldEvent {
-            others: rest.map(|one| one.mark).collect(),
-            ..FoldEvent::new(first.mark, first.effect)
-        })
+        Some(FoldEvent { others: rest.map(|one| one.mark).collect(), ..FoldEvent::new(first.mark, first.effect) })
     });
     let mut events: Vec<FoldEvent> = grouped.collect();
     events.sort_by_key(|event| event.mark);

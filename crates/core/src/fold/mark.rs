@@ -46,11 +46,7 @@ pub struct Contexts {
 impl Contexts {
     /// The contexts of a stream's events.
     pub fn new(stream: StreamId) -> Contexts {
-        Contexts {
-            stream,
-            clocks: BTreeMap::new(),
-            empty: Clock::new(),
-        }
+        Contexts { stream, clocks: BTreeMap::new(), empty: Clock::new() }
     }
 
     /// Says what an epoch covers.
@@ -74,21 +70,12 @@ impl Causality for Contexts {
 impl Mark {
     /// The event's dot in its stream.
     pub fn dot(&self, stream: StreamId) -> Dot {
-        Dot {
-            site: self.site,
-            stream,
-            lane: self.lane,
-            seq: self.seq,
-        }
+        Dot { site: self.site, stream, lane: self.lane, seq: self.seq }
     }
 
     /// The epoch that its context refers to.
     pub fn epoch_id(&self) -> Epoch {
-        Epoch {
-            site: self.site,
-            run: self.lane.run(),
-            number: self.epoch,
-        }
+        Epoch { site: self.site, run: self.lane.run(), number: self.epoch }
     }
 
     /// Who its author is, as contexts see it.
@@ -117,13 +104,7 @@ impl Mark {
         if seq > SEQ_MAX {
             return Err(out_of_range);
         }
-        Ok(Mark {
-            hlc,
-            site,
-            lane,
-            seq,
-            epoch,
-        })
+        Ok(Mark { hlc, site, lane, seq, epoch })
     }
 }
 
@@ -163,9 +144,7 @@ impl Marks {
         let others = reader.count(Mark::BYTES_MIN)?;
         let offset = reader.offset();
         let first = Mark::decode(reader)?;
-        let others = (0..others)
-            .map(|_| Mark::decode(reader))
-            .collect::<Result<Vec<_>, _>>()?;
+        let others = (0..others).map(|_| Mark::decode(reader)).collect::<Result<Vec<_>, _>>()?;
         let marks = Marks { first, others };
         if marks.all().is_sorted_by(|a, b| a < b) {
             Ok(marks)

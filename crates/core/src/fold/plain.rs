@@ -44,10 +44,7 @@ impl Plain {
     pub(super) fn empty(fold: Fold) -> Option<Plain> {
         match fold {
             Fold::Count => Some(Plain::Count(0)),
-            Fold::Sum | Fold::Avg => Some(Plain::Sum {
-                sum: Decimal::zero(),
-                count: 0,
-            }),
+            Fold::Sum | Fold::Avg => Some(Plain::Sum { sum: Decimal::zero(), count: 0 }),
             Fold::Min | Fold::Max => Some(Plain::Extreme(None)),
             Fold::Lww | Fold::Fww => Some(Plain::Written(None)),
             Fold::Merge => Some(Plain::Merged(None)),
@@ -67,21 +64,13 @@ impl Plain {
             Operation::Count => Plain::Count(1),
             Operation::Give(datum) => match (fold, datum) {
                 (Fold::Min | Fold::Max, datum) => Plain::Extreme(Some(datum.clone())),
-                (Fold::Sum | Fold::Avg, Datum::Numeric(number)) => Plain::Sum {
-                    sum: number.clone(),
-                    count: 1,
-                },
-                (Fold::Sum | Fold::Avg, Datum::Bigint(number)) => Plain::Sum {
-                    sum: Decimal::from(*number),
-                    count: 1,
-                },
+                (Fold::Sum | Fold::Avg, Datum::Numeric(number)) => Plain::Sum { sum: number.clone(), count: 1 },
+                (Fold::Sum | Fold::Avg, Datum::Bigint(number)) => Plain::Sum { sum: Decimal::from(*number), count: 1 },
                 _ => return Err(FoldError::Operation { column }),
             },
-            Operation::Write { by, value } => Plain::Written(Some(Written {
-                by: by.clone(),
-                mark,
-                value: value.clone(),
-            })),
+            Operation::Write { by, value } => {
+                Plain::Written(Some(Written { by: by.clone(), mark, value: value.clone() }))
+            }
             Operation::Merge(value) => Plain::Merged(Some(value.clone())),
             _ => return Err(FoldError::Operation { column }),
         };
@@ -92,13 +81,7 @@ impl Plain {
     pub(super) fn merge(&mut self, fold: Fold, other: Plain, column: usize) -> Result<(), FoldError> {
         match (self, other) {
             (Plain::Count(own), Plain::Count(other)) => *own += other,
-            (
-                Plain::Sum { sum, count },
-                Plain::Sum {
-                    sum: other,
-                    count: others,
-                },
-            ) => {
+            (Plain::Sum { sum, count }, Plain::Sum { sum: other, count: others }) => {
                 *sum = sum.plus(&other);
                 *count += others;
             }
@@ -106,9 +89,7 @@ impl Plain {
                 *own = pick(own.take(), other, |own, other| (other < own) == (fold == Fold::Min));
             }
             (Plain::Written(own), Plain::Written(other)) => {
-                *own = pick(own.take(), other, |own, other| {
-                    (other.order() < own.order()) == (fold == Fold::Fww)
-                });
+                *own = pick(own.take(), other, |own, other| (other.order() < own.order()) == (fold == Fold::Fww));
             }
             (Plain::Merged(own), Plain::Merged(other)) => match (own.as_mut(), other) {
                 (Some(own), Some(other)) => {
@@ -125,10 +106,7 @@ impl Plain {
 
     /// What the column is worth.
     pub(super) fn value(&self, fold: Fold, column: usize) -> Result<FoldValue, FoldError> {
-        let checked = |sum: Decimal| {
-            sum.checked()
-                .map_err(|overflow| FoldError::Overflow { column, overflow })
-        };
+        let checked = |sum: Decimal| sum.checked().map_err(|overflow| FoldError::Overflow { column, overflow });
         let datum = match self {
             Plain::Count(count) => Some(Datum::Bigint(i64::try_from(*count).unwrap_or(i64::MAX))),
             Plain::Sum { count: 0, .. } => None,
@@ -184,11 +162,7 @@ impl Plain {
             Some(Plain::Extreme(_)) => Plain::Extreme(optional(reader)?),
             Some(Plain::Written(_)) => Plain::Written(match reader.bool()? {
                 false => None,
-                true => Some(Written {
-                    by: optional(reader)?,
-                    mark: Mark::decode(reader)?,
-                    value: optional(reader)?,
-                }),
+                true => Some(Written { by: optional(reader)?, mark: Mark::decode(reader)?, value: optional(reader)? }),
             }),
             Some(Plain::Merged(_)) => {
                 let offset = reader.offset();
@@ -216,9 +190,5 @@ pub(super) fn put_optional(bytes: &mut Vec<u8>, datum: Option<&Datum>) {
 }
 
 pub(super) fn optional(reader: &mut Reader<'_>) -> Result<Option<Datum>, DecodeError> {
-    if reader.bool()? {
-        Datum::decode(reader).map(Some)
-    } else {
-        Ok(None)
-    }
+    if reader.bool()? { Datum::decode(reader).map(Some) } else { Ok(None) }
 }

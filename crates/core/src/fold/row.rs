@@ -138,10 +138,7 @@ impl RowState {
                     Some(before) => before.from.zip(found.from).map(|(a, b)| a.min(b)),
                     None => found.from,
                 };
-                refold = Some(Refold {
-                    reason: refold.map_or(found.reason, |before| before.reason),
-                    from,
-                });
+                refold = Some(Refold { reason: refold.map_or(found.reason, |before| before.reason), from });
             }
         }
         Ok(refold.map_or(Outcome::Merged(state), Outcome::Refold))
@@ -170,10 +167,7 @@ impl RowState {
     fn again(&self, event: &FoldEvent) -> Option<Refold> {
         let moved = event.folded_at != Some(event.mark);
         let contexts_matter = self.extents.is_some() || self.columns.iter().any(|column| column.fold.is_causal());
-        (moved || contexts_matter).then_some(Refold {
-            reason: RefoldReason::SameId,
-            from: None,
-        })
+        (moved || contexts_matter).then_some(Refold { reason: RefoldReason::SameId, from: None })
     }
 
     fn take(&mut self, event: &FoldEvent, causality: &impl Causality) -> Result<Option<Refold>, FoldError> {
@@ -182,10 +176,7 @@ impl RowState {
             Effect::Delete => Ok(self.delete(&event.mark, causality)),
             Effect::Fold(columns) => {
                 if columns.len() != self.columns.len() {
-                    return Err(FoldError::Columns {
-                        expected: self.columns.len(),
-                        found: columns.len(),
-                    });
+                    return Err(FoldError::Columns { expected: self.columns.len(), found: columns.len() });
                 }
                 if self.deletes.has_seen(&marks, causality) {
                     return Ok(None);
@@ -206,10 +197,7 @@ impl RowState {
                         }
                     }
                 }
-                Ok(late.then_some(Refold {
-                    reason: RefoldReason::Late,
-                    from: Some(event.mark),
-                }))
+                Ok(late.then_some(Refold { reason: RefoldReason::Late, from: Some(event.mark) }))
             }
         }
     }
@@ -227,10 +215,7 @@ impl RowState {
                 }
                 None
             }
-            Hit::Some => Some(Refold {
-                reason: RefoldReason::DeleteHits,
-                from: None,
-            }),
+            Hit::Some => Some(Refold { reason: RefoldReason::DeleteHits, from: None }),
         }
     }
 
@@ -253,12 +238,7 @@ impl RowState {
             ColumnState::Plain(plain) => plain.value(column.fold, at),
             ColumnState::Causal(causal) => Ok(causal.value(column.fold)),
         };
-        self.columns
-            .iter()
-            .enumerate()
-            .map(value)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        self.columns.iter().enumerate().map(value).collect::<Result<_, _>>().map(Some)
     }
 
     /// The encoding. Equal states have equal bytes.
@@ -306,12 +286,7 @@ impl RowState {
             columns.push(Column { fold, state });
         }
         reader.end()?;
-        Ok(RowState {
-            extents,
-            deletes,
-            alive,
-            columns,
-        })
+        Ok(RowState { extents, deletes, alive, columns })
     }
 }
 

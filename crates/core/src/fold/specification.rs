@@ -47,9 +47,7 @@ pub fn row(
 fn alive<'a>(events: &'a [FoldEvent], causality: &impl Causality) -> Vec<&'a FoldEvent> {
     let deletes = || events.iter().filter(|event| event.effect == Effect::Delete);
     let others = events.iter().filter(|event| event.effect != Effect::Delete);
-    others
-        .filter(|event| !deletes().any(|delete| sees(delete, event, causality)))
-        .collect()
+    others.filter(|event| !deletes().any(|delete| sees(delete, event, causality))).collect()
 }
 
 /// Whether one event is in the context of another: when any of its dots is in the context of the other's first.
@@ -66,15 +64,8 @@ fn value(fold: Fold, acts: &[Act<'_>], causality: &impl Causality, column: usize
             _ => None,
         })
     };
-    let sum = || {
-        given()
-            .filter_map(|datum| number(&datum))
-            .fold(Decimal::zero(), |sum, number| sum.plus(&number))
-    };
-    let checked = |sum: Decimal| {
-        sum.checked()
-            .map_err(|overflow| FoldError::Overflow { column, overflow })
-    };
+    let sum = || given().filter_map(|datum| number(&datum)).fold(Decimal::zero(), |sum, number| sum.plus(&number));
+    let checked = |sum: Decimal| sum.checked().map_err(|overflow| FoldError::Overflow { column, overflow });
     let datum = |datum: Option<Datum>| Ok(FoldValue::Datum(datum));
     let boolean = |value: bool| Ok(FoldValue::Datum(Some(Datum::Boolean(value))));
     match fold {
@@ -87,18 +78,8 @@ fn value(fold: Fold, acts: &[Act<'_>], causality: &impl Causality, column: usize
         }
         Fold::Min => datum(given().min()),
         Fold::Max => datum(given().max()),
-        Fold::Lww => datum(
-            writes(acts)
-                .into_iter()
-                .max_by_key(|write| write.0.clone())
-                .and_then(|write| write.1),
-        ),
-        Fold::Fww => datum(
-            writes(acts)
-                .into_iter()
-                .min_by_key(|write| write.0.clone())
-                .and_then(|write| write.1),
-        ),
+        Fold::Lww => datum(writes(acts).into_iter().max_by_key(|write| write.0.clone()).and_then(|write| write.1)),
+        Fold::Fww => datum(writes(acts).into_iter().min_by_key(|write| write.0.clone()).and_then(|write| write.1)),
         Fold::Mv => Ok(FoldValue::array(mv(acts, causality))),
         Fold::Set => Ok(FoldValue::array(set(acts, causality).into_iter().map(Some))),
         Fold::RwSet => Ok(FoldValue::array(rw_set(acts, causality).into_iter().map(Some))),
@@ -131,9 +112,7 @@ fn writes(acts: &[Act<'_>]) -> Vec<(Order, Option<Datum>)> {
 
 /// The writes that are in no other write's context.
 fn mv(acts: &[Act<'_>], causality: &impl Causality) -> Vec<Option<Datum>> {
-    let unseen = acts
-        .iter()
-        .filter(|write| !acts.iter().any(|other| sees(other.event, write.event, causality)));
+    let unseen = acts.iter().filter(|write| !acts.iter().any(|other| sees(other.event, write.event, causality)));
     let values = unseen.filter_map(|write| match write.operation {
         Operation::Write { value, .. } => Some(value.clone()),
         _ => None,
@@ -221,8 +200,7 @@ fn merge(acts: &[Act<'_>], column: usize) -> Result<FoldValue, FoldError> {
     for act in acts {
         if let Operation::Merge(value) = act.operation {
             let all = merged.get_or_insert_with(|| Crdt::empty(value.kind()));
-            all.merge(value)
-                .map_err(|mismatch| FoldError::Merge { column, mismatch })?;
+            all.merge(value).map_err(|mismatch| FoldError::Merge { column, mismatch })?;
         }
     }
     Ok(FoldValue::Crdt(merged))

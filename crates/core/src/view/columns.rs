@@ -176,10 +176,7 @@ struct Entry {
 }
 
 fn at(offset: usize, problem: impl Into<ColumnsProblem>) -> ColumnsError {
-    ColumnsError {
-        offset,
-        problem: problem.into(),
-    }
+    ColumnsError { offset, problem: problem.into() }
 }
 
 impl From<JsonError> for ColumnsError {
@@ -292,9 +289,7 @@ fn column(entry: Entry) -> Result<Column, ColumnsError> {
         let expected = "a column with the property \"fold\"";
         at(node.offset, ColumnsProblem::Shape { expected })
     })?;
-    let fold: Fold = string(fold_node)?
-        .parse()
-        .map_err(|unknown: UnknownFold| at(fold_node.offset, unknown))?;
+    let fold: Fold = string(fold_node)?.parse().map_err(|unknown: UnknownFold| at(fold_node.offset, unknown))?;
     let known = properties(fold);
     for entry in &given {
         if entry.name != "fold" && !known.iter().any(|(name, _)| *name == entry.name) {
@@ -318,11 +313,7 @@ fn column(entry: Entry) -> Result<Column, ColumnsError> {
     let numeric = matches!(column_type, ColumnType::Datum(DatumType::Numeric | DatumType::Bigint));
     let numeric = numeric && fold != Fold::Count;
     let read = |name: &str, numeric: bool| property(name).map(|node| selector(node, numeric)).transpose();
-    let value = if matches!(fold, Fold::Set | Fold::RwSet) {
-        "add"
-    } else {
-        "value"
-    };
+    let value = if matches!(fold, Fold::Set | Fold::RwSet) { "add" } else { "value" };
     Ok(Column {
         fold,
         column_type,
@@ -359,19 +350,14 @@ fn column_type(fold: Fold, given: Option<&Node>) -> Result<ColumnType, ColumnsEr
     if fits {
         return Ok(ColumnType::Datum(datum_type));
     }
-    let problem = ColumnsProblem::TypeOfFold {
-        fold: fold.name(),
-        datum_type: datum_type.name(),
-    };
+    let problem = ColumnsProblem::TypeOfFold { fold: fold.name(), datum_type: datum_type.name() };
     Err(at(node.offset, problem))
 }
 
 fn selector(node: &Node, numeric: bool) -> Result<Selector, ColumnsError> {
     match &node.value {
         NodeValue::Object(entries) => {
-            let by_type = entries
-                .iter()
-                .map(|entry| Ok((entry.name.clone(), source(&entry.node, numeric)?)));
+            let by_type = entries.iter().map(|entry| Ok((entry.name.clone(), source(&entry.node, numeric)?)));
             by_type.collect::<Result<_, _>>().map(Selector::ByType)
         }
         _ => source(node, numeric).map(Selector::Any),

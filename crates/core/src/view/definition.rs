@@ -84,19 +84,13 @@ pub enum ReadError {
 impl View {
     /// What its rows are made of.
     pub fn shape(&self) -> Shape {
-        Shape {
-            folds: self.columns.0.iter().map(|column| column.fold).collect(),
-            deletes: !self.deletes.is_empty(),
-        }
+        Shape { folds: self.columns.0.iter().map(|column| column.fold).collect(), deletes: !self.deletes.is_empty() }
     }
 
     /// Reads an event.
     pub fn read(&self, event: &EventView<'_>) -> Result<Reading, ReadError> {
         let deletes = self.deletes.iter().any(|kind| kind == event.kind);
-        let of_type = self
-            .types
-            .as_ref()
-            .is_none_or(|types| types.iter().any(|kind| kind == event.kind));
+        let of_type = self.types.as_ref().is_none_or(|types| types.iter().any(|kind| kind == event.kind));
         let taken = (deletes || of_type) && self.filter.as_ref().is_none_or(|filter| filter.takes(event));
         if !taken {
             return Ok(Reading::NotTaken);
@@ -146,25 +140,18 @@ impl Column {
                 datum.map(Operation::Give).into_iter().collect()
             }
             Fold::Lww | Fold::Fww | Fold::Mv => {
-                let by = given(&self.by, event)
-                    .map(|given| self.scalar(&given))
-                    .transpose()?
-                    .flatten();
+                let by = given(&self.by, event).map(|given| self.scalar(&given)).transpose()?.flatten();
                 match value {
                     // Without the datum that orders it a write has no place.
-                    Some(given) if by.is_some() || self.by.is_none() => vec![Operation::Write {
-                        by,
-                        value: cast(&given)?,
-                    }],
+                    Some(given) if by.is_some() || self.by.is_none() => {
+                        vec![Operation::Write { by, value: cast(&given)? }]
+                    }
                     _ => Vec::new(),
                 }
             }
             Fold::Set | Fold::RwSet => {
                 let add = value.map(|given| cast(&given)).transpose()?.flatten();
-                let remove = given(&self.remove, event)
-                    .map(|given| cast(&given))
-                    .transpose()?
-                    .flatten();
+                let remove = given(&self.remove, event).map(|given| cast(&given)).transpose()?.flatten();
                 let (add, remove) = (add.map(Operation::Add), remove.map(Operation::Remove));
                 add.into_iter().chain(remove).collect()
             }
@@ -182,9 +169,7 @@ impl Column {
                 let value = value.map(|given| cast(&given)).transpose()?.flatten();
                 let put = key.zip(value).map(|(key, value)| Operation::Put { key, value });
                 let dropped = given(&self.remove, event).map(text).transpose()?.flatten();
-                put.into_iter()
-                    .chain(dropped.map(|key| Operation::Drop { key }))
-                    .collect()
+                put.into_iter().chain(dropped.map(|key| Operation::Drop { key })).collect()
             }
             Fold::Merge => match value {
                 Some(given) if *given.json != Json::Null => vec![Operation::Merge(self.crdt(&given)?)],
@@ -195,9 +180,7 @@ impl Column {
     }
 
     fn cast(&self, given: &Given<'_>, datum_type: DatumType) -> Result<Option<Datum>, ReadError> {
-        let datum = datum_type
-            .cast(&given.json)
-            .map_err(|error| self.cast_error(given, error))?;
+        let datum = datum_type.cast(&given.json).map_err(|error| self.cast_error(given, error))?;
         let negative = match (datum, given.negated) {
             (Some(Datum::Numeric(number)), true) => Datum::Numeric(number.negated()),
             // The least integer has no positive: as of any other value that does not fit, the cast of its negative fails.
@@ -236,10 +219,9 @@ impl Column {
             json => Crdt::from_json(json),
         };
         let value = value.and_then(|value| match self.column_type {
-            ColumnType::Crdt(kind) if kind != value.kind() => Err(CrdtTextError::OtherKind {
-                expected: kind.name(),
-                found: value.kind().name(),
-            }),
+            ColumnType::Crdt(kind) if kind != value.kind() => {
+                Err(CrdtTextError::OtherKind { expected: kind.name(), found: value.kind().name() })
+            }
             _ => Ok(value),
         });
         value.map_err(|error| ReadError::Crdt {
@@ -250,11 +232,7 @@ impl Column {
     }
 
     fn cast_error(&self, given: &Given<'_>, error: CastError) -> ReadError {
-        ReadError::Cast {
-            column: self.name.clone(),
-            source_text: source_text(given.source),
-            error,
-        }
+        ReadError::Cast { column: self.name.clone(), source_text: source_text(given.source), error }
     }
 }
 

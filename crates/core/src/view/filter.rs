@@ -117,11 +117,7 @@ fn test(cursor: &mut Cursor<'_>) -> Result<Test, LanguageError> {
         return Ok(Test::In(literals));
     }
     if cursor.take_word("is") {
-        let test = if cursor.take_word("not") {
-            Test::NotNull
-        } else {
-            Test::Null
-        };
+        let test = if cursor.take_word("not") { Test::NotNull } else { Test::Null };
         if cursor.take_word("null") {
             return Ok(test);
         }
@@ -147,10 +143,7 @@ fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, LanguageError> {
         "" => Err(expected),
         text if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
             let number = text.parse().map(Literal::Number);
-            number.map_err(|_| LanguageError {
-                offset,
-                problem: LanguageProblem::Number,
-            })
+            number.map_err(|_| LanguageError { offset, problem: LanguageProblem::Number })
         }
         _ => Err(expected),
     }

@@ -82,10 +82,7 @@ fn part(cursor: &mut Cursor<'_>) -> Result<KeyPart, LanguageError> {
         let name = cursor.name("a type")?;
         datum_type = name
             .parse()
-            .map_err(|unknown: crate::datum::UnknownType| LanguageError {
-                offset,
-                problem: unknown.into(),
-            })?;
+            .map_err(|unknown: crate::datum::UnknownType| LanguageError { offset, problem: unknown.into() })?;
     }
     let name = if cursor.take_word("as") {
         cursor.skip_spaces();

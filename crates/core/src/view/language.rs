@@ -84,9 +84,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Result<Cursor<'a>, LanguageError> {
         let cursor = Cursor { text, offset: 0 };
         if text.len() > TEXT_BYTES_MAX {
-            return Err(cursor.error(LanguageProblem::TooLong {
-                limit_bytes: TEXT_BYTES_MAX,
-            }));
+            return Err(cursor.error(LanguageProblem::TooLong { limit_bytes: TEXT_BYTES_MAX }));
         }
         Ok(cursor)
     }
@@ -100,10 +98,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn error(&self, problem: LanguageProblem) -> LanguageError {
-        LanguageError {
-            offset: self.offset,
-            problem,
-        }
+        LanguageError { offset: self.offset, problem }
     }
 
     pub(super) fn expected(&self, expected: &'static str) -> LanguageError {
@@ -150,9 +145,7 @@ impl<'a> Cursor<'a> {
         if !rest.starts_with(plain) {
             return None;
         }
-        let length = rest
-            .find(|character: char| !plain(character) && character != '-')
-            .unwrap_or(rest.len());
+        let length = rest.find(|character: char| !plain(character) && character != '-').unwrap_or(rest.len());
         self.offset += length;
         rest.get(..length)
     }
@@ -166,10 +159,7 @@ impl<'a> Cursor<'a> {
             return Err(self.expected(expected));
         }
         let (offset, rest) = (self.offset, self.rest());
-        let quoted_wrongly = LanguageError {
-            offset,
-            problem: LanguageProblem::Quoted,
-        };
+        let quoted_wrongly = LanguageError { offset, problem: LanguageProblem::Quoted };
         let mut escaped = false;
         let end = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
             let ends = *byte == b'"' && !escaped;
@@ -223,10 +213,6 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn end(&mut self, expected: &'static str) -> Result<(), LanguageError> {
         self.skip_spaces();
-        if self.rest().is_empty() {
-            Ok(())
-        } else {
-            Err(self.expected(expected))
-        }
+        if self.rest().is_empty() { Ok(()) } else { Err(self.expected(expected)) }
     }
 }

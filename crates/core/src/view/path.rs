@@ -104,9 +104,7 @@ impl Path {
         match self.steps.last() {
             Some(Step::Name(name)) => Some(name),
             Some(Step::Index(_)) => None,
-            None => FIELDS
-                .into_iter()
-                .find_map(|(root, name)| (root == self.root).then_some(name)),
+            None => FIELDS.into_iter().find_map(|(root, name)| (root == self.root).then_some(name)),
         }
     }
 
@@ -143,10 +141,7 @@ impl Path {
                 }
                 let digits = cursor.number_text();
                 let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-                let index = plain
-                    .then(|| digits.parse().ok())
-                    .flatten()
-                    .filter(|index| *index <= i32::MAX as u32);
+                let index = plain.then(|| digits.parse().ok()).flatten().filter(|index| *index <= i32::MAX as u32);
                 steps.push(Step::Index(index.ok_or(cursor.error(LanguageProblem::Index))?));
                 if !cursor.take("]") {
                     return Err(cursor.expected("']'"));

@@ -61,16 +61,7 @@ pub fn folds() -> Vec<Fold> {
 }
 
 fn numbers(chance: &mut Chance) -> Datum {
-    const TEXTS: [&str; 8] = [
-        "0.1",
-        "0.2",
-        "-0.3",
-        "1",
-        "12345678901234567890.123456789",
-        "-7",
-        "1e-20",
-        "1e30",
-    ];
+    const TEXTS: [&str; 8] = ["0.1", "0.2", "-0.3", "1", "12345678901234567890.123456789", "-7", "1e-20", "1e30"];
     Datum::Numeric(TEXTS[chance.below(TEXTS.len())].parse().unwrap())
 }
 
@@ -86,36 +77,22 @@ fn operations(fold: Fold, chance: &mut Chance, mark: Mark) -> Vec<Operation> {
     match fold {
         Fold::Count => vec![Operation::Count],
         Fold::Sum | Fold::Avg | Fold::Min | Fold::Max => vec![Operation::Give(numbers(chance))],
-        Fold::Lww | Fold::Fww => vec![Operation::Write {
-            by: Some(Datum::Bigint(chance.below(4) as i64)),
-            value: value(chance),
-        }],
-        Fold::Mv => vec![Operation::Write {
-            by: None,
-            value: value(chance),
-        }],
+        Fold::Lww | Fold::Fww => {
+            vec![Operation::Write { by: Some(Datum::Bigint(chance.below(4) as i64)), value: value(chance) }]
+        }
+        Fold::Mv => vec![Operation::Write { by: None, value: value(chance) }],
         Fold::Set | Fold::RwSet => match chance.below(7) {
             0..3 => vec![Operation::Add(texts(chance))],
             3..6 => vec![Operation::Remove(texts(chance))],
             _ => vec![Operation::Add(texts(chance)), Operation::Remove(texts(chance))],
         },
-        Fold::Flag | Fold::DwFlag => vec![if chance.one_in(2) {
-            Operation::Enable
-        } else {
-            Operation::Disable
-        }],
+        Fold::Flag | Fold::DwFlag => vec![if chance.one_in(2) { Operation::Enable } else { Operation::Disable }],
         Fold::Map => match chance.below(3) {
             0 => vec![Operation::Drop { key: texts(chance) }],
-            _ => vec![Operation::Put {
-                key: texts(chance),
-                value: Datum::Jsonb(chance.below(9).to_string()),
-            }],
+            _ => vec![Operation::Put { key: texts(chance), value: Datum::Jsonb(chance.below(9).to_string()) }],
         },
         Fold::Merge => {
-            let replica = Replica {
-                site: mark.site,
-                incarnation: 0,
-            };
+            let replica = Replica { site: mark.site, incarnation: 0 };
             let mut counter = Gcounter::default();
             counter.add(1 + chance.below(9) as u64, replica).unwrap();
             vec![Operation::Merge(Crdt::from(counter))]
@@ -129,13 +106,7 @@ impl World {
         let stream = strategies::stream(1);
         let mut contexts = Contexts::new(stream);
         let mut sites: Vec<Site> = (0..SITES)
-            .map(|at| Site {
-                id: strategies::site(at as u8),
-                run: 1,
-                epoch: 0,
-                applied: Clock::new(),
-                last: Hlc::MIN,
-            })
+            .map(|at| Site { id: strategies::site(at as u8), run: 1, epoch: 0, applied: Clock::new(), last: Hlc::MIN })
             .collect();
         for site in &sites {
             contexts.insert(epoch(site), Clock::new());
@@ -153,23 +124,13 @@ impl World {
                     site.last = Hlc::tick(site.last, now).unwrap();
                     let lane = strategies::lane(site.run, chance.below(2) as u16);
                     let head = heads.entry((site.id, lane)).or_default();
-                    let mark = Mark {
-                        hlc: site.last,
-                        site: site.id,
-                        lane,
-                        seq: 1 + head.len() as u64,
-                        epoch: site.epoch,
-                    };
+                    let mark =
+                        Mark { hlc: site.last, site: site.id, lane, seq: 1 + head.len() as u64, epoch: site.epoch };
                     head.push(mark);
                     let effect = if deletes && chance.one_in(6) {
                         Effect::Delete
                     } else {
-                        Effect::Fold(
-                            folds()
-                                .into_iter()
-                                .map(|fold| operations(fold, &mut chance, mark))
-                                .collect(),
-                        )
+                        Effect::Fold(folds().into_iter().map(|fold| operations(fold, &mut chance, mark)).collect())
                     };
                     let fresh = Uuid::from_u128(u128::from(chance.next()));
                     // An id that another run has accepted, and that this one does not hold.
@@ -190,18 +151,12 @@ impl World {
 }
 
 fn epoch(site: &Site) -> Epoch {
-    Epoch {
-        site: site.id,
-        run: Run::new(site.run).unwrap(),
-        number: site.epoch,
-    }
+    Epoch { site: site.id, run: Run::new(site.run).unwrap(), number: site.epoch }
 }
 
 fn apply(site: &mut Site, heads: &BTreeMap<(SiteId, Lane), Vec<Mark>>, contexts: &mut Contexts, chance: &mut Chance) {
-    let foreign: Vec<_> = heads
-        .iter()
-        .filter(|((id, lane), _)| (*id, lane.run().number()) != (site.id, site.run))
-        .collect();
+    let foreign: Vec<_> =
+        heads.iter().filter(|((id, lane), _)| (*id, lane.run().number()) != (site.id, site.run)).collect();
     if foreign.is_empty() {
         return;
     }
