@@ -18,17 +18,29 @@
 //! | [`mod@digest`] | one hash of what a site holds |
 //! | [`json`] | canonical text: what `jsonb` prints |
 //! | [`schema`] | JSON Schema of an event's data |
+//! | [`decimal`] | exact decimals that can be added |
+//! | [`datum`] | one value of a view's column, and the cast to it |
+//! | [`crdt`] | delta-state values |
+//! | [`fold`] | a row from the events of its key |
+//! | [`view`] | the definition of a view, and what an event does to it |
+//! | [`dictionary`] | the names of folds and values, in one table |
 //!
 //! A page of API each: `docs/api-core.md`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod bytes;
 pub mod chain;
 pub mod clock;
 pub mod context;
+pub mod crdt;
+pub mod datum;
+pub mod decimal;
+pub mod dictionary;
 pub mod digest;
 pub mod event;
+pub mod fold;
 pub mod hlc;
 pub mod id;
 pub mod json;
@@ -37,10 +49,14 @@ pub mod page;
 pub mod schema;
 pub mod stream_name;
 pub mod suggest;
+pub mod view;
 
+pub use bytes::{DecodeError, DecodeProblem};
 pub use chain::{Chain, ChainTextError, Header, content_hash};
 pub use clock::{Clock, ClockDecodeError, ClockProblem, ClockTextError};
 pub use context::{Epoch, EpochRecord, Seen, concurrent, happened_before};
+pub use datum::{CastError, Datum, DatumType};
+pub use decimal::{Decimal, DecimalOverflow};
 pub use digest::digest;
 pub use event::{ChainMismatch, Event, Transaction, TransactionId, verify_chain};
 pub use hlc::{Hlc, HlcTextError};

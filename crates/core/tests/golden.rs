@@ -113,3 +113,106 @@ fn canonical_text_stays_what_it_is() {
     let text = r#"{"bb":[1e5,1.50,1E-5,-0,-0.00,100e-1],"a":"\u0041\/\u00e9\ud83d\ude00\b\f\n\r\t\u0001\"\\","c":{},"a2":[],"c":{"z":null,"y":true,"x":false}}"#;
     golden("canonical_text.json", canonical_text(text, Limits::default()).unwrap().as_bytes());
 }
+
+/// A value of each kind that has all features of its encoding: two replicas, dropped and live acts, values of several lengths.
+fn crdt_value(kind: crdt::Kind) -> crdt::Crdt {
+    use crdt::*;
+    let who = |at: u8| Replica { site: strategies::site(at), incarnation: 0xa7 + u64::from(at) };
+    let json = |text: &str| Json::parse(text, Limits::default()).unwrap();
+    let mut value = Crdt::empty(kind);
+    for at in 0..4u8 {
+        let mut other = Crdt::empty(kind);
+        // The last act is done apart, and so is concurrent with the others.
+        let target = if at == 3 { &mut other } else { &mut value };
+        let (by, element) = (who(at % 2), ["a", "b", "a", "\u{c4}"][usize::from(at)]);
+        let stored = json(["1.50", "\"x\"", "null", "{\"k\": [true]}"][usize::from(at)]);
+        let amount = 100 * (u64::from(at) + 1);
+        let stamp = Hlc::new(hlc().millis() + u64::from(at), 0).unwrap();
+        match target {
+            Crdt::Gcounter(counter) => drop(counter.add(amount, by).unwrap()),
+            Crdt::Pncounter(counter) => drop(counter.add(if at % 2 == 0 { -5 } else { 300 }, by).unwrap()),
+            Crdt::Lww(register) => drop(register.set(&stored, stamp, by)),
+            Crdt::Mv(register) => drop(register.set(&stored, by).unwrap()),
+            Crdt::Gset(set) => drop(set.add(element).unwrap()),
+            Crdt::Set(set) if at == 2 => drop(set.remove(element)),
+            Crdt::Set(set) => drop(set.add(element, by).unwrap()),
+            Crdt::RwSet(set) if at == 2 => drop(set.remove(element, by).unwrap()),
+            Crdt::RwSet(set) => drop(set.add(element, by).unwrap()),
+            Crdt::Flag(flag) => drop(flag.enable(by).unwrap()),
+            Crdt::DwFlag(flag) => drop(if at == 2 { flag.disable(by) } else { flag.enable(by) }.unwrap()),
+            Crdt::Map(map) if at == 2 => drop(map.remove(element)),
+            Crdt::Map(map) => drop(map.put(element, &stored, stamp, by).unwrap()),
+            Crdt::Bcounter(counter) if at == 2 => {
+                counter.take(7, by).unwrap();
+                counter.transfer(20, who(1), by).unwrap();
+            }
+            Crdt::Bcounter(counter) => drop(counter.add(amount, by).unwrap()),
+        }
+        // Its acts must not be those of the value that it is merged into.
+        let other = if at == 3 { other.reissue(who(2)).unwrap() } else { other };
+        value.merge(&other).unwrap();
+    }
+    value
+}
+
+#[test]
+fn each_kind_of_crdt_value_keeps_its_bytes_and_its_text() {
+    for kind in crdt::Kind::ALL {
+        let (value, name) = (crdt_value(*kind), kind.name());
+        golden(&format!("crdt_{name}_v1.bin"), &value.encode());
+        golden(&format!("crdt_{name}.json"), value.to_string().as_bytes());
+        golden(&format!("crdt_{name}_v1_empty.bin"), &crdt::Crdt::empty(*kind).encode());
+        let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/crdt_{name}_v1.bin"));
+        assert_eq!(crdt::Crdt::decode(&std::fs::read(stored).unwrap()), Ok(value));
+    }
+}
+
+/// A row that has every fold, deletes, and an event of two dots.
+fn row_state() -> fold::RowState {
+    use fold::*;
+    let mark = |site: u8, seq, millis| Mark {
+        hlc: Hlc::new(millis, 0).unwrap(),
+        site: strategies::site(site),
+        lane: strategies::lane(1, 0),
+        seq,
+        epoch: u64::from(site == 2),
+    };
+    let mut contexts = Contexts::new(strategies::stream(1));
+    let clock = Clock::from_iter([mark(1, 2, 0).dot(strategies::stream(1))]);
+    contexts.insert(mark(2, 1, 0).epoch_id(), clock);
+    let text = |text: &str| Datum::Text(text.into());
+    let act = |fold: Fold, first: bool| match fold {
+        Fold::Count => Operation::Count,
+        Fold::Sum | Fold::Avg | Fold::Min => {
+            Operation::Give(Datum::Numeric(if first { "0.1" } else { "-1e20" }.parse().unwrap()))
+        }
+        Fold::Max => Operation::Give(Datum::Timestamptz("2026-11-23T00:41:07.5Z".parse().unwrap())),
+        Fold::Lww => Operation::Write { by: Some(Datum::Bigint(7)), value: None },
+        Fold::Fww | Fold::Mv => Operation::Write { by: None, value: Some(text("x")) },
+        Fold::Set | Fold::RwSet if first => Operation::Add(text("a")),
+        Fold::Set | Fold::RwSet => Operation::Remove(text("b")),
+        Fold::Flag | Fold::DwFlag if first => Operation::Enable,
+        Fold::Flag | Fold::DwFlag => Operation::Disable,
+        Fold::Map => Operation::Put { key: text("k"), value: Datum::Jsonb("[1, 2]".into()) },
+        Fold::Merge => Operation::Merge(crdt_value(crdt::Kind::Gset)),
+    };
+    let folds: Vec<Fold> = Fold::all().collect();
+    let effect = |first| Effect::Fold(folds.iter().map(|fold| vec![act(*fold, first)]).collect());
+    let mut twice = FoldEvent::new(mark(1, 3, 30), effect(true));
+    twice.others = vec![mark(3, 1, 31)];
+    let events = [
+        FoldEvent::new(mark(1, 1, 10), effect(true)),
+        FoldEvent::new(mark(2, 1, 20), Effect::Delete),
+        twice,
+        FoldEvent::new(mark(2, 2, 40), effect(false)),
+    ];
+    let shape = Shape { folds, deletes: true };
+    RowState::refold(&shape, &events, &contexts).unwrap()
+}
+
+#[test]
+fn the_state_of_a_row_keeps_its_bytes() {
+    golden("row_state_v1.bin", &row_state().encode());
+    let stored = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/row_state_v1.bin")).unwrap();
+    assert_eq!(fold::RowState::decode(&stored), Ok(row_state()));
+}
