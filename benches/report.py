@@ -61,6 +61,7 @@ ROWS = [
     Row("not waiting for the disk: append() of one, 8 clients", "append-8_off", "plain-8_off"),
     Row("read(), pages of 1,000, in the server alone", "log-server-gundb", "log-server-plain", "ordered SELECT"),
     Row("read(), pages of 1,000, 120 lanes", "lanes-gundb", "lanes-plain", "ordered SELECT"),
+    Row("first append of each of 8 clients to each of many streams", "streams-first", "tables-first", "plain tables"),
     Row("plain INSERTs over many plain tables, 8 clients", "tables-many", "tables-one", "one table"),
     Row("start to first append, many streams", "startup-many", "startup-none", "no events", unit=" ms"),
     *(Row(f"one lock a stream, no gundb, {clients(n)}", f"lock-{n}", f"plain-{n}") for n in (8, 32)),

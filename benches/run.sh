@@ -40,10 +40,10 @@ wants() {
 }
 
 rounds=${BENCH_ROUNDS-5} seconds=${BENCH_SECONDS-3}
-bulk_events=200000 streams=1000 events_a_stream=1000 warm_up_streams=8
+bulk_events=200000 streams=1000 events_a_stream=1000
 if [[ ${BENCH_QUICK-} == 1 ]]; then
     rounds=${BENCH_ROUNDS-1} seconds=${BENCH_SECONDS-1}
-    bulk_events=20000 streams=100 events_a_stream=100 warm_up_streams=2
+    bulk_events=20000 streams=100 events_a_stream=100
 fi
 [[ $rounds =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ ]] ||
     die "BENCH_ROUNDS and BENCH_SECONDS are whole numbers from 1 up"
@@ -274,19 +274,38 @@ SQL
     prepare -c 'VACUUM ANALYZE'
 }
 
-# Three rounds at most: each takes long to warm up, until each client has met each stream.
+# over_many CLUSTER SCRIPT STREAMS WARM_UP_SECONDS ROUND: by 8 clients, each table in turn.
+over_many() {
+    local protocol=prepared
+    [[ $2 != spread_plain ]] || protocol=simple
+    cluster_use "$1"
+    rate 8 "$4" "$2" --protocol="$protocol" -D n=0 -D streams="$3" -D base="$(base "$5" "$2")"
+}
+
+# first_touch_us SCRIPT: how long 8 clients need until each has met each of the many tables.
+first_touch_us() {
+    local protocol=prepared start_us
+    [[ $1 != spread_plain ]] || protocol=simple
+    cluster_use many
+    start_us=${EPOCHREALTIME/[^0-9]/}
+    pgbench_run 8 "$1" --transactions="$streams" --protocol="$protocol" -D n=0 -D streams="$streams" -D base="$(base 0 "$1")"
+    echo "$((${EPOCHREALTIME/[^0-9]/} - start_us))"
+}
+
+# Three rounds at most: each has to warm up, as long as the first touch took and a little more.
 many_streams() {
-    local round rounds_here=$((rounds < 3 ? rounds : 3)) base
+    local round rounds_here=$((rounds < 3 ? rounds : 3)) stream_us table_us
+    say "appending to $streams streams for the first time, 8 clients"
+    table_us=$(first_touch_us spread_plain)
+    stream_us=$(first_touch_us spread)
+    record tables-first 1 "$(events_a_second "$((8 * streams))" "$((table_us / 1000))")"
+    record streams-first 1 "$(events_a_second "$((8 * streams))" "$((stream_us / 1000))")"
     for ((round = 1; round <= rounds_here; round++)); do
         say "appending to 1 and to $streams streams, 8 clients, round $round of $rounds_here"
-        base=$(base "$round" spread)
-        cluster_use none
-        record streams-one "$round" "$(rate 8 1 spread -D n=0 -D streams=1)"
-        record tables-one "$round" "$(rate 8 1 spread_plain --protocol=simple -D n=0 -D streams=1 -D base="$base")"
-        cluster_use many
-        record streams-many "$round" "$(rate 8 "$warm_up_streams" spread -D n=0 -D streams="$streams")"
-        record tables-many "$round" "$(rate 8 "$warm_up_streams" spread_plain --protocol=simple \
-            -D n=0 -D streams="$streams" -D base="$base")"
+        record streams-one "$round" "$(over_many none spread 1 1 "$round")"
+        record streams-many "$round" "$(over_many many spread "$streams" "$((stream_us / 1000000 + 2))" "$round")"
+        record tables-one "$round" "$(over_many none spread_plain 1 1 "$round")"
+        record tables-many "$round" "$(over_many many spread_plain "$streams" "$((table_us / 1000000 + 2))" "$round")"
     done
 }
 
