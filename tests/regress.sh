@@ -110,6 +110,8 @@ for file in tests/sql/*.sql tests/isolation/specs/*.spec; do
     wanted "$name" "$@" || continue
     case $file in
         tests/sql/*) check sql "$name" read-committed ;;
+        # Of two SERIALIZABLE sessions that define one type, one may get 40001, now this one, now that.
+        */define-event.spec) for level in read-committed repeatable-read; do check isolation "$name" "$level"; done ;;
         *) for level in read-committed repeatable-read serializable; do check isolation "$name" "$level"; done ;;
     esac
 done
