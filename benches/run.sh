@@ -64,8 +64,11 @@ cmp -s "$library" "$built" || die "the gundb installed in target/pg/15 is not th
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*" >&2; }
 
-# record FIGURE ROUND VALUE
-record() { printf '%s\t%s\t%s\n' "$@" >>"$results"; }
+# record FIGURE ROUND VALUE: an empty value comes from a measurement that failed, and has said why.
+record() {
+    [[ -n $3 ]] || die "$1 could not be measured"
+    printf '%s\t%s\t%s\n' "$@" >>"$results"
+}
 
 sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
@@ -93,10 +96,11 @@ rate() {
     local clients=$1 warm_up=$2 script=$3
     shift 3
     pgbench_run "$clients" "$script" --time="$((warm_up + seconds))" --progress=1 "$@"
-    awk -v warm_up="$warm_up" -F '[ ,]+' '
-        /^progress:/ && $2 > warm_up + 0.5 { sum += $4; n++ }
-        END { if (n) printf "%.1f\n", sum / n; else exit 1 }' "$out/pgbench.log" ||
-        die "pgbench ended early" "$(<"$out/pgbench.log")"
+    # pgbench may leave out its last line of progress, so the rest is all that it did less what the first lines tell.
+    awk -v warm_up="$warm_up" -v seconds="$seconds" -F '[ ,]+' '
+        /^progress:/ && $2 < warm_up + 0.5 { warm += $4 }
+        /^number of transactions actually processed:/ { done = $NF }
+        END { printf "%.1f\n", (done - warm) / seconds }' "$out/pgbench.log"
 }
 
 # statement_ms COMMAND: how long one statement takes, in a session of its own.
