@@ -14,6 +14,7 @@ use crate::error::{Error, Failure};
 use cee_scape::{SigJmpBufFields, call_with_sigsetjmp};
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
+use gundb_core::schema::Stop;
 use pgrx::pg_sys;
 
 /// An error caught from PostgreSQL, whole. Lives in the memory context that was current when it was caught.
@@ -52,6 +53,8 @@ unsafe extern "C-unwind" {
     fn errhint(fmt: *const c_char, ...) -> c_int;
     fn errfinish(filename: *const c_char, lineno: c_int, funcname: *const c_char);
     fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
+    fn ProcessInterrupts();
+    fn stack_is_too_deep() -> bool;
 }
 
 /// Runs C code that may raise, and returns its error instead of jumping.
@@ -81,6 +84,24 @@ pub fn try_pg<T: Copy>(f: impl FnOnce() -> T) -> Result<T, Failure> {
         pg_sys::FlushErrorState();
         Err(Failure::Postgres(PgError(error)))
     }
+}
+
+/// What speaks against going on with a long or deep computation.
+pub fn objection() -> Option<Stop> {
+    // SAFETY: reads a flag that signal handlers set, and the address of the stack.
+    unsafe {
+        if (&raw const pg_sys::InterruptPending).read_volatile() != 0 {
+            Some(Stop::Interrupted)
+        } else {
+            stack_is_too_deep().then_some(Stop::TooDeep)
+        }
+    }
+}
+
+/// Answers whoever interrupted: a cancel or the end of the session comes back as the failure it is.
+pub fn check_interrupts() -> Result<(), Failure> {
+    // SAFETY: PostgreSQL's own answer, where a longjmp is caught.
+    try_pg(|| unsafe { ProcessInterrupts() })
 }
 
 /// What is left of a failure once every Rust value is gone: plain pointers into PostgreSQL's memory.

@@ -65,6 +65,11 @@ unsafe extern "C-unwind" fn object_access(
         match class {
             // A table's triggers go before the table does, so the stamp trigger stands for its stream.
             pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
+            // A primary key may be dropped by its index alone, or by its constraint, which takes the index along. What
+            // PostgreSQL drops for its own ends, as REINDEX CONCURRENTLY does, has been replaced.
+            pg_sys::RelationRelationId if !ALLOWED.get() && !is_internal(arg) && is_lasting_index(object) => {
+                boundary::entry(|| refuse_index(object));
+            }
             // The worker looks whether it is still at home once this has committed.
             pg_sys::ExtensionRelationId => {
                 transaction::with(|t| t.extension_changed = Some(pg_sys::MyDatabaseId));
@@ -86,6 +91,36 @@ fn refuse_no_inherit(table: Oid) -> Result<()> {
         .into())
 }
 
+/// Whether PostgreSQL drops something for its own ends.
+unsafe fn is_internal(arg: *const core::ffi::c_void) -> bool {
+    // SAFETY: with OAT_DROP the argument is this, or null.
+    !arg.is_null()
+        && unsafe { (*arg.cast::<pg_sys::ObjectAccessDrop>()).dropflags } & pg_sys::PERFORM_DELETION_INTERNAL as i32
+            != 0
+}
+
+/// Whether a relation is an index that outlives its session. Asked of everything dropped, so it asks the cache only.
+unsafe fn is_lasting_index(relation: Oid) -> bool {
+    unsafe {
+        pg_sys::get_rel_relkind(relation) as u8 == pg_sys::RELKIND_INDEX
+            && pg_sys::get_rel_persistence(relation) as u8 != pg_sys::RELPERSISTENCE_TEMP
+    }
+}
+
+/// Raises if gundb finds a stream's events by the index.
+fn refuse_index(index: Oid) -> Result<()> {
+    if catalog::find_extension()?.is_none() {
+        return Ok(());
+    }
+    let Some(table) = catalog::table_found_by(index)? else { return Ok(()) };
+    Err(Error::new(state::IMMUTABLE, format!("cannot drop an index by which gundb finds the events of {table}"))
+        .hint(WAYS_OUT)
+        .into())
+}
+
+const WAYS_OUT: &str = "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain \
+                        table: SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().";
+
 /// Raises if the trigger is a stream's stamp.
 fn refuse_stream(trigger: Oid) -> Result<()> {
     if catalog::find_extension()?.is_none() {
@@ -93,9 +128,6 @@ fn refuse_stream(trigger: Oid) -> Result<()> {
     }
     let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
     Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
-        .hint(
-            "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain table: \
-             SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().",
-        )
+        .hint(WAYS_OUT)
         .into())
 }

@@ -47,6 +47,7 @@ pub mod state {
     pub const UNDEFINED_OBJECT: &[u8; 5] = b"42704";
     pub const WRONG_OBJECT: &[u8; 5] = b"42809";
     pub const TOO_LARGE: &[u8; 5] = b"54000";
+    pub const TOO_DEEP: &[u8; 5] = b"54001";
     pub const CONFIGURATION_LIMIT: &[u8; 5] = b"53400";
     pub const CORRUPTED: &[u8; 5] = b"XX001";
     pub const INTERNAL: &[u8; 5] = b"XX000";

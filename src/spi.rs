@@ -53,6 +53,9 @@ pub mod arg {
     pub fn oid(value: Oid) -> Arg {
         Arg { oid: pg_sys::OIDOID, value: Some(Datum::from(value)) }
     }
+    pub fn oid_or_null(value: Option<Oid>) -> Arg {
+        Arg { oid: pg_sys::OIDOID, value: value.map(Datum::from) }
+    }
     pub fn bool(value: bool) -> Arg {
         Arg { oid: pg_sys::BOOLOID, value: Some(Datum::from(value)) }
     }

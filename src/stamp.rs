@@ -20,8 +20,10 @@ use crate::transaction::{Held, Stamped};
 use crate::{boundary, catalog, drops, duplicate, lane, random, restore, run, settings, transaction};
 use gundb_core::chain::{Header, content_hash};
 use gundb_core::json::Printer;
+use gundb_core::schema::{CheckError, STEPS_MAX, Stop};
 use gundb_core::{Run, SiteId};
 use pgrx::pg_sys::{self, Datum};
+use serde::Deserialize;
 use std::ffi::CStr;
 use uuid::Uuid;
 
@@ -300,19 +302,45 @@ fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
         return Err(error.into());
     };
     let Some(schema) = definition else { return Ok(()) };
-    let value = serde_json::from_str(data).map_err(|error| {
+    let mut reader = serde_json::Deserializer::from_str(data);
+    // The printer has counted the levels: there are at most DEPTH_MAX.
+    reader.disable_recursion_limit();
+    let value = serde_json::Value::deserialize(&mut reader).map_err(|error| {
         Error::new(state::SCHEMA_VIOLATION, format!("event data of type \"{kind}\" cannot be checked: {error}"))
     })?;
-    schema.validate(&value).map_err(|violation| {
-        let place = if violation.path.is_empty() { "the whole".to_owned() } else { violation.path };
-        Error::new(
-            state::SCHEMA_VIOLATION,
-            format!("event data does not fit the schema of type \"{kind}\" in stream \"{}\"", stream.name),
-        )
-        .detail(format!("At {place}: {}", violation.message))
-        .hint("Correct the data, or define a new version of the type with gundb.define_event().")
-        .into()
-    })
+    loop {
+        return match schema.validate(&value) {
+            Ok(()) => Ok(()),
+            Err(CheckError::GivenUp(Stop::Interrupted)) => {
+                boundary::check_interrupts()?;
+                continue;
+            }
+            Err(CheckError::GivenUp(Stop::TooDeep)) => Err(Error::new(
+                state::TOO_DEEP,
+                format!("event data of type \"{kind}\" cannot be checked: stack depth limit exceeded"),
+            )
+            .detail("The data is nested deeply, and so are the references of the schema.")
+            .hint("Flatten the document, or simplify the schema with gundb.define_event().")
+            .into()),
+            Err(CheckError::GivenUp(Stop::TooManySteps)) => Err(Error::new(
+                state::SCHEMA_VIOLATION,
+                format!("event data of type \"{kind}\" cannot be checked: it takes too many steps"),
+            )
+            .detail(format!("More than {STEPS_MAX} references of the schema were followed."))
+            .hint("Define a simpler schema with gundb.define_event(): one in which references do not multiply.")
+            .into()),
+            Err(CheckError::Violation { path, message }) => {
+                let place = if path.is_empty() { "the whole".to_owned() } else { path };
+                Err(Error::new(
+                    state::SCHEMA_VIOLATION,
+                    format!("event data does not fit the schema of type \"{kind}\" in stream \"{}\"", stream.name),
+                )
+                .detail(format!("At {place}: {message}"))
+                .hint("Correct the data, or define a new version of the type with gundb.define_event().")
+                .into())
+            }
+        };
+    }
 }
 
 /// Says something below ERROR from a trigger.

@@ -1,15 +1,18 @@
-//! Statements that need every session of a database gone: the worker leaves first.
+//! Statements that gundb must do something about.
 //!
-//! DROP DATABASE, CREATE DATABASE … TEMPLATE, a rename and SET TABLESPACE fail while anybody is connected, and the
+//! **Those that need every session of a database gone.** DROP DATABASE, CREATE DATABASE … TEMPLATE, a rename and SET TABLESPACE fail while anybody is connected, and the
 //! worker is somebody. The hook stops it and holds the launcher off until the statement has ended, either way.
+//!
+//! **Those that enable triggers.** ENABLE TRIGGER makes a trigger a plain one, which `session_replication_role` can get
+//! round; those of gundb's fire always, so they are set right in the same statement.
 //!
 //! The hook calls on with no Rust guard in between, so that an error passes with all its fields.
 //!
 //! Unsafe: the hook and parse nodes.
 
-use crate::boundary;
+use crate::boundary::{self, try_pg};
 use crate::error::Result;
-use crate::{shared, transaction};
+use crate::{catalog, shared, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
 
@@ -24,6 +27,13 @@ unsafe extern "C-unwind" {
         destination: *mut pg_sys::DestReceiver,
         completion: *mut pg_sys::QueryCompletion,
     );
+    fn RangeVarGetRelidExtended(
+        relation: *const pg_sys::RangeVar,
+        lock: pg_sys::LOCKMODE,
+        flags: u32,
+        callback: pg_sys::RangeVarGetRelidCallback,
+        callback_arg: *mut core::ffi::c_void,
+    ) -> Oid;
 }
 
 static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
@@ -69,7 +79,39 @@ unsafe extern "C-unwind" fn process_utility(
                 completion,
             ),
         }
+        if !node.is_null() && (*node).type_ == pg_sys::NodeTag::T_AlterTableStmt {
+            boundary::entry(|| triggers_enabled(node.cast()));
+        }
     }
+}
+
+/// Sets a stream's triggers right, if the statement has enabled them.
+unsafe fn triggers_enabled(alter: *const pg_sys::AlterTableStmt) -> Result<()> {
+    use pg_sys::AlterTableType::*;
+    // SAFETY: a statement that has just run, and its list of commands.
+    let table = unsafe {
+        let enables = elements((*alter).cmds).any(|command| {
+            let command = command.cast::<pg_sys::AlterTableCmd>();
+            [AT_EnableTrig, AT_EnableTrigAll, AT_EnableTrigUser, AT_EnableReplicaTrig].contains(&(*command).subtype)
+        });
+        if !enables {
+            return Ok(());
+        }
+        const MISSING_OK: u32 = pg_sys::RVROption::RVR_MISSING_OK;
+        try_pg(|| {
+            RangeVarGetRelidExtended((*alter).relation, pg_sys::NoLock as i32, MISSING_OK, None, core::ptr::null_mut())
+        })?
+    };
+    if table == Oid::INVALID || catalog::find_extension()?.is_none() {
+        return Ok(());
+    }
+    catalog::repair_triggers(Some(table))
+}
+
+/// The elements of a list of nodes.
+unsafe fn elements(list: *const pg_sys::List) -> impl Iterator<Item = *mut core::ffi::c_void> {
+    let count = if list.is_null() { 0 } else { unsafe { (*list).length } };
+    (0..count as usize).map(move |i| unsafe { (*(*list).elements.add(i)).ptr_value })
 }
 
 fn needs_sessions_gone(tag: pg_sys::NodeTag) -> bool {
@@ -113,9 +155,8 @@ unsafe fn stop_worker(node: *const pg_sys::Node) -> Result<()> {
 /// The text of an option of a statement, or null.
 unsafe fn option(options: *const pg_sys::List, name: &CStr) -> *mut core::ffi::c_char {
     unsafe {
-        let count = if options.is_null() { 0 } else { (*options).length };
-        for i in 0..count {
-            let element = (*(*options).elements.add(i as usize)).ptr_value.cast::<pg_sys::DefElem>();
+        for element in elements(options) {
+            let element = element.cast::<pg_sys::DefElem>();
             if CStr::from_ptr((*element).defname) == name && !(*element).arg.is_null() {
                 return pg_sys::defGetString(element);
             }

@@ -73,7 +73,7 @@ fn run(database: Oid) -> Result<()> {
         pg_sys::on_shmem_exit(Some(leave), Datum::null());
     }
     shared::want(database);
-    transaction(catalog::repair_triggers)?;
+    transaction(|| catalog::repair_triggers(None))?;
     let mut told = Instant::now() - TELL_EVERY;
     while BackgroundWorker::wait_latch(None) {
         if BackgroundWorker::sighup_received() {

@@ -110,6 +110,20 @@ SELECT count(*) FROM gundb.verify('moves');
 -- Not those that gundb needs.
 SELECT state, answer FROM unnest(ARRAY['ALTER TABLE moves DROP COLUMN seq', 'ALTER TABLE moves RENAME COLUMN seq TO place',
     'ALTER TABLE moves ALTER COLUMN data TYPE text']) AS statement, pg_temp.attempt(statement);
+SELECT state, answer FROM unnest(ARRAY['ALTER TABLE moves DROP CONSTRAINT moves_pkey', 'DROP INDEX moves_pkey', 'DROP INDEX moves_id_site_expr_idx',
+    'DROP INDEX moves_id_site_expr_idx CASCADE']) AS statement, pg_temp.attempt(statement);
+REINDEX TABLE CONCURRENTLY other;
+DROP INDEX moves_sku_idx;
+DROP INDEX moves_hlc_idx;
+CREATE INDEX ON moves (hlc);
+INSERT INTO moves (type) VALUES ('Fourth') RETURNING seq;
+SELECT count(*) FROM gundb.verify('moves');
+-- A trigger of gundb's that is enabled fires always.
+ALTER TABLE moves DISABLE TRIGGER ALL;
+SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'moves'::regclass AND NOT tgisinternal ORDER BY tgname;
+ALTER TABLE moves ENABLE TRIGGER USER;
+ALTER TABLE moves ENABLE TRIGGER gundb_guard, ENABLE REPLICA TRIGGER zz_gundb_stamp;
+SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'moves'::regclass AND NOT tgisinternal ORDER BY tgname;
 -- A stream's table stays a child of gundb.event, its stamp stays its stamp.
 BEGIN;
 SELECT statement, state <> '00000' AS refused FROM unnest(ARRAY['DROP TRIGGER zz_gundb_stamp ON moves', 'ALTER TABLE moves NO INHERIT gundb.event',

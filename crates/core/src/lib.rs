@@ -67,7 +67,7 @@ pub use id::{
 pub use json::{Json, JsonError, JsonProblem, Limits, Printer, TooLarge, canonical_text};
 pub use order::{Cycle, causal_sort};
 pub use page::{LaneIndex, LaneKey, Merge, Placed, Row, Segment, Step, SupplyError};
-pub use schema::{Schema, SchemaError, Violation};
+pub use schema::{CheckError, Schema, SchemaError};
 pub use stream_name::{StreamName, StreamNameError};
 pub use suggest::similar;
 

@@ -1,0 +1,22 @@
+//! gundb's own tables: the one room that spells SQL against them.
+//!
+//! Names are always qualified, so no search path can lead a statement elsewhere. What a user's right decides runs
+//! as the user; what gundb must be able to do whoever appends runs inside [`crate::spi::as_owner`].
+
+mod argument;
+mod consumers;
+mod definitions;
+mod documents;
+mod extension;
+mod runs;
+mod streams;
+mod tables;
+
+pub use argument::*;
+pub use consumers::*;
+pub use definitions::*;
+pub use documents::*;
+pub use extension::*;
+pub use runs::*;
+pub use streams::*;
+pub use tables::*;
