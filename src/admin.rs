@@ -63,7 +63,8 @@ pub fn table_of(name: &str) -> Result<Oid> {
     }
 }
 
-fn undefined(name: &str) -> Result<crate::error::Failure> {
+/// That there is no such stream, and what was perhaps meant.
+pub fn undefined(name: &str) -> Result<crate::error::Failure> {
     let known = catalog::streams()?;
     let shown: String = name.chars().take(100).collect();
     let error = Error::new(state::UNDEFINED_STREAM, format!("stream \"{shown}\" does not exist"));

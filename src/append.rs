@@ -138,7 +138,7 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
         }
         check_version(name, table, event.key, expected)?;
     }
-    let label = stream::label(table)?;
+    let Some(stream) = stream::of_table(table)? else { return Err(admin::undefined(name)?) };
     let args = [
         arg::text(event.kind),
         arg::text_or_null(event.key),
@@ -147,19 +147,15 @@ fn append(name: &str, table: Oid, event: &New) -> Result<Appended> {
         arg::of(pg_sys::UUIDOID, event.id.as_ref().map(|id| spi::fixed(id))),
     ];
     // Only a given id can be there already; a generated one needs no look.
-    let on_conflict = if event.id.is_some() { " ON CONFLICT DO NOTHING" } else { "" };
-    let statement = format!(
-        "INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5){on_conflict}"
-    );
+    let statement = &stream.inserts[usize::from(event.id.is_some())];
     let (inserted, stamped) = transaction::capture(table, || {
-        spi::connect_as_caller(|spi| Ok(spi.run(&statement, &args, Mode::Write, 0)?.len()))
+        spi::connect_as_caller(|spi| Ok(spi.run(statement, &args, Mode::Write, 0)?.len()))
     })?;
     match (stamped.filter(|_| inserted), event.id) {
         (Some(Stamped { lane, seq, hlc, id }), _) => {
             let site = run::site()?;
-            let stream = StreamId::of_name(name);
             let version = event.expected_version.map(|expected| expected + 1);
-            Ok(Appended { dot: Dot { site, stream, lane, seq }, id, hlc, version, duplicate: false })
+            Ok(Appended { dot: Dot { site, stream: stream.id, lane, seq }, id, hlc, version, duplicate: false })
         }
         (None, Some(id)) => {
             let first = first_of_id(name, table, event, &id)?;

@@ -3,7 +3,7 @@
 //! `jsonb_out` has no limit: 171 bytes of jsonb can print as megabytes. This walker prints through
 //! [`gundb_core::json::Printer`], so that the edge node and the extension share one set of printing rules.
 //!
-//! Safe code over bytes: the layout is that of `jsonb.h` and `numeric.c` (unchanged from 9.4 to 18). A malformed
+//! Code over bytes, safe but for one shortcut: the layout is that of `jsonb.h` and `numeric.c` (unchanged from 9.4 to 18). A malformed
 //! value gives [`JsonbError::Malformed`], never a panic.
 
 use gundb_core::json::{Printer, TooLarge};
@@ -39,7 +39,14 @@ const IS_CONTAINER: u32 = 0x5000_0000;
 
 /// Prints the value whose container (what follows the varlena header) is `bytes`.
 pub fn print(bytes: &[u8], printer: &mut Printer) -> Result<(), JsonbError> {
-    container(bytes, printer, 0)
+    container(bytes, &mut Walk { printer, number: String::new() }, 0)
+}
+
+/// Where a walk prints to.
+struct Walk<'a> {
+    printer: &'a mut Printer,
+    /// The number being printed: its memory serves for all.
+    number: String,
 }
 
 /// Whether the value is an object.
@@ -80,7 +87,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-fn container(bytes: &[u8], printer: &mut Printer, depth: usize) -> Result<(), JsonbError> {
+fn container(bytes: &[u8], walk: &mut Walk<'_>, depth: usize) -> Result<(), JsonbError> {
     if depth > DEPTH_MAX {
         return Err(JsonbError::TooDeep);
     }
@@ -93,51 +100,57 @@ fn container(bytes: &[u8], printer: &mut Printer, depth: usize) -> Result<(), Js
         for _ in 0..count {
             values.next()?;
         }
-        printer.begin_object()?;
+        walk.printer.begin_object()?;
         for _ in 0..count {
             let (kind, key) = keys.next()?;
             if kind != IS_STRING {
                 return Err(JsonbError::Malformed);
             }
-            printer.key(utf8(key)?)?;
+            walk.printer.key(utf8(key)?)?;
             let (kind, value) = values.next()?;
-            scalar(kind, value, printer, depth)?;
+            scalar(kind, value, walk, depth)?;
         }
-        printer.end_object()?;
+        walk.printer.end_object()?;
     } else {
         let mut elements = Entries { bytes, data: 4 + 4 * count, index: 0, start: 0 };
         if header & SCALAR != 0 {
             let (kind, value) = elements.next()?;
-            return scalar(kind, value, printer, depth);
+            return scalar(kind, value, walk, depth);
         }
-        printer.begin_array()?;
+        walk.printer.begin_array()?;
         for _ in 0..count {
             let (kind, value) = elements.next()?;
-            scalar(kind, value, printer, depth)?;
+            scalar(kind, value, walk, depth)?;
         }
-        printer.end_array()?;
+        walk.printer.end_array()?;
     }
     Ok(())
 }
 
-fn scalar(kind: u32, value: &[u8], printer: &mut Printer, depth: usize) -> Result<(), JsonbError> {
+fn scalar(kind: u32, value: &[u8], walk: &mut Walk<'_>, depth: usize) -> Result<(), JsonbError> {
     match kind {
-        IS_STRING => printer.string(utf8(value)?)?,
+        IS_STRING => walk.printer.string(utf8(value)?)?,
         IS_NUMERIC => {
-            let mut text = String::new();
-            numeric(value, &mut text)?;
-            printer.number(&text)?;
+            walk.number.clear();
+            numeric(value, &mut walk.number)?;
+            walk.printer.number(&walk.number)?;
         }
-        IS_FALSE => printer.bool(false)?,
-        IS_TRUE => printer.bool(true)?,
-        IS_NULL => printer.null()?,
-        IS_CONTAINER => container(value, printer, depth + 1)?,
+        IS_FALSE => walk.printer.bool(false)?,
+        IS_TRUE => walk.printer.bool(true)?,
+        IS_NULL => walk.printer.null()?,
+        IS_CONTAINER => container(value, walk, depth + 1)?,
         _ => return Err(JsonbError::Malformed),
     }
     Ok(())
 }
 
+/// A text of a jsonb. Short ASCII, as most are, is told by words; the rest is checked, should a page be damaged.
+#[inline]
 fn utf8(bytes: &[u8]) -> Result<&str, JsonbError> {
+    if bytes.len() <= 64 && bytes.is_ascii() {
+        // SAFETY: ASCII is UTF-8.
+        return Ok(unsafe { core::str::from_utf8_unchecked(bytes) });
+    }
     core::str::from_utf8(bytes).map_err(|_| JsonbError::Malformed)
 }
 
@@ -172,7 +185,16 @@ fn numeric(bytes: &[u8], out: &mut String) -> Result<(), JsonbError> {
     for i in 0..=weight {
         let value = digit(i)?;
         if i == 0 {
-            out.push_str(&value.to_string());
+            let digits = if value < 10 {
+                1
+            } else if value < 100 {
+                2
+            } else if value < 1000 {
+                3
+            } else {
+                4
+            };
+            four(value * [1000, 100, 10, 1][digits - 1], digits, out);
         } else {
             four(value, 4, out);
         }
@@ -193,9 +215,7 @@ fn numeric(bytes: &[u8], out: &mut String) -> Result<(), JsonbError> {
 
 /// The first `take` of a base-10,000 digit's four decimal digits.
 fn four(value: u16, take: usize, out: &mut String) {
-    let mut divisor = 1000;
-    for _ in 0..take {
-        out.push(char::from(b'0' + (value / divisor % 10) as u8));
-        divisor /= 10;
-    }
+    let decimal = |divisor: u16| b'0' + (value / divisor % 10) as u8;
+    let digits = [decimal(1000), decimal(100), decimal(10), decimal(1)];
+    out.push_str(core::str::from_utf8(&digits[..take]).unwrap_or_default());
 }

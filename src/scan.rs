@@ -1,4 +1,4 @@
-//! Index scans on a stream's primary key, as of now: the head of a lane, all heads, one event.
+//! Scans of a stream's table, as of now: the head of a lane, all heads, one event, the events of a lane or a key.
 //!
 //! A head must be what is committed *now* plus what this transaction did, whatever its snapshot: under REPEATABLE
 //! READ the snapshot is older than the lane's lock, and a head read through it would be issued twice. So these
@@ -7,8 +7,11 @@
 //! Unsafe: PostgreSQL's access methods. Must hold: what is opened is closed before a function returns; an error
 //! in between is cleaned up by transaction abort, as everywhere in PostgreSQL.
 
+use crate::error::{Result, internal};
+use crate::spi::{bytes_of, fixed, free, text_of, varlena};
+use gundb_core::fold::Mark;
 use gundb_core::{Chain, Hlc, Lane, Run, SiteId};
-use pgrx::pg_sys;
+use pgrx::{PgMemoryContexts, pg_sys};
 use uuid::Uuid;
 
 /// An event's coordinates: those of a lane's last event say where the lane stands.
@@ -67,6 +70,125 @@ pub enum As {
     OfNow,
     /// The active snapshot's view.
     OfSnapshot,
+}
+
+/// An event as it is stored. Lives until the next one is read.
+pub struct Stored<'a> {
+    pub mark: Mark,
+    pub id: Uuid,
+    pub kind: &'a str,
+    pub key: Option<&'a str>,
+    /// The contents of a jsonb.
+    pub data: &'a [u8],
+    pub meta: &'a [u8],
+}
+
+/// Which events of a stream to walk through.
+pub enum Which<'a> {
+    /// All, in the order in which they lie.
+    All,
+    /// Those of a lane with a seq greater than `after`, in order.
+    OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
+    /// Those of a key, by the index over (key, hlc).
+    OfKey { index: pg_sys::Oid, key: &'a str },
+}
+
+/// Calls `found` for events of a stream, whoever may read them. What it allocates through PostgreSQL is gone with the event.
+///
+/// # Safety
+/// `relation` is a stream table, open throughout; an index named by `which` is what it says.
+pub unsafe fn walk(
+    relation: pg_sys::Relation,
+    which: Which,
+    at: As,
+    mut found: impl FnMut(&Stored) -> Result<()>,
+) -> Result<()> {
+    unsafe {
+        let mut own = pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
+        let snapshot = match at {
+            As::OfNow => &raw mut own,
+            As::OfSnapshot => pg_sys::GetActiveSnapshot(),
+        };
+        let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
+        let mut row_memory = PgMemoryContexts::new("gundb events");
+        let mut each = |slot: *mut pg_sys::TupleTableSlot| {
+            let outcome = row_memory.switch_to(|_| found(&stored(slot)));
+            row_memory.reset();
+            pg_sys::check_for_interrupts!();
+            outcome
+        };
+        let (index, mut keys, text) = match which {
+            Which::All => {
+                let options = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+                    | pg_sys::ScanOptions::SO_ALLOW_STRAT
+                    | pg_sys::ScanOptions::SO_ALLOW_SYNC
+                    | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+                let methods = &*(*relation).rd_tableam;
+                let (Some(begin), Some(next), Some(end)) =
+                    (methods.scan_begin, methods.scan_getnextslot, methods.scan_end)
+                else {
+                    return Err(internal("the table's access method cannot scan"));
+                };
+                let none = core::ptr::null_mut();
+                let scan = begin(relation, snapshot, 0, core::ptr::null_mut(), none, options);
+                while next(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
+                    each(slot)?;
+                }
+                end(scan);
+                pg_sys::ExecDropSingleTupleTableSlot(slot);
+                return Ok(());
+            }
+            Which::OfLane { index, site, lane, after } => {
+                let site = fixed(site.0.as_bytes());
+                let lane = compares(column::LANE, Strategy::Equal, to_stored(lane.to_bits()));
+                let after = compares(column::SEQ, Strategy::Greater, after as i64);
+                (index, vec![key(0, Strategy::Equal, pg_sys::F_UUID_EQ, site), lane, after], None)
+            }
+            Which::OfKey { index, key: text } => {
+                let text = varlena(text.as_bytes());
+                let mut equals = key(0, Strategy::Equal, pg_sys::F_TEXTEQ, text);
+                equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
+                (index, vec![equals], Some(text))
+            }
+        };
+        let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
+        let count = keys.len() as i32;
+        #[cfg(not(feature = "pg18"))]
+        let scan = pg_sys::index_beginscan(relation, index, snapshot, count, 0);
+        #[cfg(feature = "pg18")]
+        let scan = pg_sys::index_beginscan(relation, index, snapshot, core::ptr::null_mut(), count, 0);
+        pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, core::ptr::null_mut(), 0);
+        while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
+            each(slot)?;
+        }
+        pg_sys::index_endscan(scan);
+        pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        text.map(free);
+        Ok(())
+    }
+}
+
+unsafe fn stored<'a>(slot: *mut pg_sys::TupleTableSlot) -> Stored<'a> {
+    unsafe {
+        pg_sys::slot_getsomeattrs(slot, column::COUNT as i32);
+        let values = core::slice::from_raw_parts((*slot).tts_values, column::COUNT);
+        let nulls = core::slice::from_raw_parts((*slot).tts_isnull, column::COUNT);
+        Stored {
+            mark: Mark {
+                hlc: stored_hlc(values[column::HLC].value() as i64),
+                site: SiteId(Uuid::from_bytes(sixteen(values[column::SITE]))),
+                lane: stored_lane(values[column::LANE].value() as i64),
+                seq: values[column::SEQ].value() as u64,
+                epoch: values[column::EPOCH].value() as u64,
+            },
+            id: Uuid::from_bytes(sixteen(values[column::ID])),
+            kind: text_of(values[column::TYPE]),
+            key: (!nulls[column::KEY]).then(|| text_of(values[column::KEY])),
+            data: bytes_of(values[column::DATA]),
+            meta: bytes_of(values[column::META]),
+        }
+    }
 }
 
 /// Probes of a stream's index over (site, lane, seq).

@@ -118,7 +118,12 @@ pub fn text_array(texts: &[String]) -> Datum {
 /// `datum` is a varlena.
 pub unsafe fn bytes_of<'a>(datum: Datum) -> &'a [u8] {
     unsafe {
-        let pointer = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        let mut pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
+        // What is stored plainly, as almost everything is, costs no call.
+        let plain = pgrx::varatt_is_4b_u(pointer) || pgrx::varatt_is_1b(pointer) && !pgrx::varatt_is_1b_e(pointer);
+        if !plain {
+            pointer = pg_sys::pg_detoast_datum_packed(pointer);
+        }
         core::slice::from_raw_parts(pgrx::vardata_any(pointer).cast::<u8>(), pgrx::varsize_any_exhdr(pointer))
     }
 }

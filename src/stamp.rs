@@ -10,10 +10,11 @@
 //!
 //! Unsafe: trigger data and tuples.
 
+use crate::boundary::try_pg;
 use crate::error::{Error, Result, internal, state};
 use crate::jsonb::{self, JsonbError};
 use crate::scan::{column, sixteen, to_stored};
-use crate::spi::{bytes_of, fixed, text_of, varlena};
+use crate::spi::{bytes_of, text_of};
 use crate::statement::{self, OnConflict};
 use crate::stream::{self, Stream};
 use crate::transaction::{Held, Stamped};
@@ -24,6 +25,7 @@ use gundb_core::schema::{CheckError, STEPS_MAX, Stop};
 use gundb_core::{Run, SiteId};
 use pgrx::pg_sys::{self, Datum};
 use serde::Deserialize;
+use std::cell::Cell;
 use std::ffi::CStr;
 use uuid::Uuid;
 
@@ -90,25 +92,52 @@ fn refuse_parent() -> Result<Datum> {
         .into())
 }
 
+// Raw: pgrx's guarded forms set a jump point each, and this path is taken once an event.
+unsafe extern "C-unwind" {
+    fn heap_deform_tuple(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc, values: *mut Datum, nulls: *mut bool);
+    fn heap_form_tuple(descriptor: pg_sys::TupleDesc, values: *const Datum, nulls: *const bool) -> pg_sys::HeapTuple;
+}
+
+/// Columns that a row is taken apart into without an allocation; a stream has 13 of gundb's own.
+const COLUMNS_AT_HAND: usize = 24;
+
+thread_local! {
+    /// The memory of the texts of the event before: for data and for meta.
+    static TEXTS: Cell<(String, String)> = const { Cell::new((String::new(), String::new())) };
+}
+
+/// Texts that grew beyond this are not kept.
+const TEXT_KEPT_BYTES: usize = 64 << 10;
+
 unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
+    let (mut values, mut nulls) = ([Datum::null(); COLUMNS_AT_HAND], [true; COLUMNS_AT_HAND]);
+    unsafe {
+        let natts = (*(*trigger.tg_relation).rd_att).natts as usize;
+        if natts <= COLUMNS_AT_HAND {
+            return stamp_row(trigger, &mut values[..natts], &mut nulls[..natts]);
+        }
+        stamp_row(trigger, &mut vec![Datum::null(); natts], &mut vec![true; natts])
+    }
+}
+
+/// As [`stamp`], given the place for the row's columns.
+unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: &mut [bool]) -> Result<Datum> {
     unsafe {
         let relation = trigger.tg_relation;
         let descriptor = (*relation).rd_att;
+        // Raises for nothing but a damaged row.
+        heap_deform_tuple(trigger.tg_trigtuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
         let stream = stream::of_relation(relation)?;
-        let natts = (*descriptor).natts as usize;
-        let mut values = vec![Datum::null(); natts];
-        let mut nulls = vec![true; natts];
-        pg_sys::heap_deform_tuple(trigger.tg_trigtuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
 
         if restore::is_open() && !nulls[column::CHAIN] {
-            restore::check(&nulls)?;
+            restore::check(nulls)?;
             return Ok(Datum::from(trigger.tg_trigtuple));
         }
         if let Some(problem) = &stream.append_problem {
             return Err(problem.clone().into());
         }
-        refuse_coordinates(&nulls)?;
-        let kind = required(&values, &nulls, column::TYPE, &stream)?;
+        refuse_coordinates(nulls)?;
+        let kind = required(values, nulls, column::TYPE, &stream)?;
         let kind = text_of(kind);
         if kind.is_empty() || kind.len() > TYPE_MAX_BYTES {
             return Err(Error::new(
@@ -118,7 +147,7 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
             .hint("The type says what happened, as a name; what there is to tell goes into data.")
             .into());
         }
-        let data = required(&values, &nulls, column::DATA, &stream)?;
+        let data = required(values, nulls, column::DATA, &stream)?;
         let key = (!nulls[column::KEY]).then(|| text_of(values[column::KEY]));
         if let Some(key) = key.filter(|key| key.len() > KEY_MAX_BYTES) {
             return Err(Error::new(
@@ -136,11 +165,12 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
         };
         let now_ms = run::now_ms();
 
+        let on_conflict = statement::on_conflict(stream.table);
         let given_id = (!nulls[column::ID]).then(|| sixteen(values[column::ID]));
         if let Some(id) = given_id
             && duplicate::exists(relation, &stream, &id)
         {
-            if statement::on_conflict(stream.table) == OnConflict::Skips {
+            if on_conflict == OnConflict::Skips {
                 return Ok(Datum::null());
             }
             return Err(duplicate::already_there(&stream, &id));
@@ -148,24 +178,30 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
 
         // Both texts count against one limit.
         let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
-        let data_text = canonical(bytes_of(data), limit)?;
+        let (data_memory, meta_memory) = TEXTS.take();
+        let data_text = print(bytes_of(data), limit, data_memory)?;
         let meta = if nulls[column::META] { None } else { Some(bytes_of(values[column::META])) };
         let meta = actor(meta, &mut values[column::META])?;
-        let meta_text = match meta {
-            Some(bytes) if jsonb::is_empty_object(bytes) => "{}".to_owned(),
+        let mut meta_text = meta_memory;
+        match meta {
             Some(bytes) if !jsonb::is_object(bytes) => {
                 return Err(Error::new(state::INVALID_PARAMETER, "meta must be a JSON object").into());
             }
-            Some(bytes) => canonical(bytes, limit.saturating_sub(data_text.len()))?,
-            None => {
-                values[column::META] = varlena(&EMPTY_OBJECT.to_ne_bytes());
-                "{}".to_owned()
+            Some(bytes) if !jsonb::is_empty_object(bytes) => {
+                meta_text = print(bytes, limit.saturating_sub(data_text.len()), meta_text)?;
             }
-        };
+            _ => {
+                meta_text.clear();
+                meta_text.push_str("{}");
+            }
+        }
+        if meta.is_none() {
+            values[column::META] = Datum::from(&raw const EMPTY_OBJECT);
+        }
         check_type(&stream, kind, &data_text)?;
 
         // From here on nothing refuses the row.
-        let may_vanish = statement::on_conflict(stream.table) != OnConflict::Fails;
+        let may_vanish = on_conflict != OnConflict::Fails;
         if may_vanish {
             transaction::with(|t| t.let_go(stream.table));
         }
@@ -190,20 +226,24 @@ unsafe fn stamp(trigger: &pg_sys::TriggerData) -> Result<Datum> {
                 t.hold(stream.table, Held { lane: held.lane, seq, chain });
             }
         });
+        if data_text.capacity().max(meta_text.capacity()) <= TEXT_KEPT_BYTES {
+            TEXTS.set((data_text, meta_text));
+        }
 
-        values[column::SITE] = fixed(site.0.as_bytes());
+        // The tuple copies what these point to.
+        values[column::SITE] = Datum::from(site.0.as_bytes().as_ptr());
         values[column::LANE] = Datum::from(to_stored(held.lane.to_bits()));
         values[column::SEQ] = Datum::from(seq as i64);
         values[column::HLC] = Datum::from(to_stored(stamp.hlc.to_bits()));
         values[column::XACT] = Datum::from(to_stored(xact.to_bits()));
         values[column::EPOCH] = Datum::from(stamp.epoch as i64);
-        values[column::ID] = fixed(&id);
-        values[column::CHAIN] = fixed(&chain.0);
-        values[column::SALT] = fixed(&salt);
+        values[column::ID] = Datum::from(id.as_ptr());
+        values[column::CHAIN] = Datum::from(chain.0.as_ptr());
+        values[column::SALT] = Datum::from(salt.as_ptr());
         nulls[..=column::TYPE].fill(false);
         nulls[column::META] = false;
-        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        Ok(Datum::from(tuple))
+        let (values, nulls) = (values.as_ptr(), nulls.as_ptr());
+        try_pg(|| heap_form_tuple(descriptor, values, nulls)).map(Datum::from)
     }
 }
 
@@ -213,8 +253,11 @@ const KEY_MAX_BYTES: usize = 2_048;
 /// An event type's name is short: it is stored in each event.
 pub const TYPE_MAX_BYTES: usize = 255;
 
-/// A jsonb container of no pairs: the header word alone.
-const EMPTY_OBJECT: u32 = 0x2000_0000;
+/// The jsonb `{}`: a varlena of eight bytes whose container has no pairs.
+#[repr(C, align(8))]
+struct EmptyObject([u32; 2]);
+
+static EMPTY_OBJECT: EmptyObject = EmptyObject([if cfg!(target_endian = "little") { 8 << 2 } else { 8 }, 0x2000_0000]);
 
 fn refuse_coordinates(nulls: &[bool]) -> Result<()> {
     const GIVEN_BY_GUNDB: [usize; 8] = [
@@ -253,7 +296,12 @@ fn required(values: &[Datum], nulls: &[bool], column: usize, stream: &Stream) ->
 
 /// The text that jsonb prints, within the limit.
 pub fn canonical(bytes: &[u8], limit: usize) -> Result<String> {
-    let mut printer = Printer::new(limit);
+    print(bytes, limit, String::new())
+}
+
+/// As [`canonical`], into the memory of a text that is no longer needed.
+fn print(bytes: &[u8], limit: usize, memory: String) -> Result<String> {
+    let mut printer = Printer::reusing(memory, limit);
     match jsonb::print(bytes, &mut printer) {
         Ok(()) => Ok(printer.finish()),
         Err(JsonbError::TooLarge) => Err(Error::new(

@@ -12,6 +12,10 @@ use std::rc::Rc;
 
 pub struct Stream {
     pub name: String,
+    /// The table's name as SQL writes it.
+    pub label: String,
+    /// The INSERT of `append`, without and with ON CONFLICT DO NOTHING.
+    pub inserts: [String; 2],
     /// Why nothing can be appended, if so. Reading goes on.
     pub append_problem: Option<Error>,
     pub id: StreamId,
@@ -34,7 +38,16 @@ thread_local! {
 /// Registers the callback by which PostgreSQL says that a table changed.
 pub fn register() {
     // SAFETY: called from _PG_init.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::null()) };
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::null());
+        // A schema that is renamed changes the names of its tables.
+        let schemas = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
+        pg_sys::CacheRegisterSyscacheCallback(schemas, Some(schema_changed), pg_sys::Datum::null());
+    }
+}
+
+unsafe extern "C-unwind" fn schema_changed(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
+    KNOWN.with_borrow_mut(HashMap::clear);
 }
 
 /// May run inside almost any call into PostgreSQL, so nothing may be borrowed across one.
@@ -51,18 +64,40 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
     }
 }
 
+/// The stream of this table, if it is known and has not changed.
+pub fn known(table: Oid) -> Option<Rc<Stream>> {
+    KNOWN.with_borrow(|known| known.get(&table).cloned())
+}
+
 /// The stream whose table `relation` is.
 ///
 /// # Safety
 /// `relation` is open.
 pub unsafe fn of_relation(relation: pg_sys::Relation) -> Result<Rc<Stream>> {
     let table = unsafe { (*relation).rd_id };
-    if let Some(known) = KNOWN.with_borrow(|known| known.get(&table).cloned()) {
+    if let Some(known) = known(table) {
         return Ok(known);
     }
     let stream = Rc::new(unsafe { read(relation)? });
     KNOWN.with_borrow_mut(|known| known.insert(table, stream.clone()));
     Ok(stream)
+}
+
+/// The stream whose table this is; None if it has been dropped.
+pub fn of_table(table: Oid) -> Result<Option<Rc<Stream>>> {
+    if let Some(stream) = known(table) {
+        return Ok(Some(stream));
+    }
+    // SAFETY: the relation is open while it is read.
+    unsafe {
+        let relation = pg_sys::try_relation_open(table, pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            return Ok(None);
+        }
+        let stream = of_relation(relation);
+        pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
+        stream.map(Some)
+    }
 }
 
 /// The table of the stream of this name. The cache answers, unless the table has changed since it was read.
@@ -163,7 +198,12 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
                 .into());
         }
         let (closed, types) = catalog::definitions(&name)?;
-        Ok(Stream { append_problem, id: StreamId::of_name(&name), name, table, primary_key, by_id, closed, types })
+        let label = catalog::table_label(table)?;
+        let insert =
+            format!("INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5)");
+        let inserts = [insert.clone(), insert + " ON CONFLICT DO NOTHING"];
+        let id = StreamId::of_name(&name);
+        Ok(Stream { append_problem, id, name, label, inserts, table, primary_key, by_id, closed, types })
     }
 }
 

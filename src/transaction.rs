@@ -28,6 +28,8 @@ pub struct Transaction {
     held: BTreeMap<u32, Held>,
     /// By stream table and lane: the seq that was found there.
     written: BTreeMap<(u32, Lane), u64>,
+    /// By stream table and lane: the seq up to which the stream's views have what this transaction wrote.
+    viewed: BTreeMap<(u32, Lane), u64>,
     /// The run whose record this transaction wrote.
     pub recorded: Option<u64>,
     /// A database that this transaction drops.
@@ -38,8 +40,16 @@ pub struct Transaction {
     pub held_off: Vec<pg_sys::Oid>,
     /// Calls of append that want to know what their row was given, innermost last.
     captures: Vec<Capture>,
-    /// Where the stack of plans stood when each open subtransaction began.
-    plans: Vec<statement::Mark>,
+    /// How things stood when each open subtransaction began, innermost last.
+    subtransactions: Vec<Before>,
+}
+
+/// What a rollback to a savepoint gives back.
+struct Before {
+    /// Where the stack of plans stood.
+    plans: statement::Mark,
+    /// As [`Transaction::viewed`]: what the views had taken since is undone with them.
+    viewed: BTreeMap<(u32, Lane), u64>,
 }
 
 /// What a row was given.
@@ -66,12 +76,13 @@ thread_local! {
             xact: None,
             held: BTreeMap::new(),
             written: BTreeMap::new(),
+            viewed: BTreeMap::new(),
             recorded: None,
             dropped_database: None,
             extension_changed: None,
             held_off: Vec::new(),
             captures: Vec::new(),
-            plans: Vec::new(),
+            subtransactions: Vec::new(),
         })
     };
 }
@@ -109,6 +120,17 @@ impl Transaction {
         self.written.iter().map(|(&(stream, lane), &after)| (pg_sys::Oid::from(stream), lane, after))
     }
 
+    /// What the views of a stream have not taken in yet: lanes, and the seq after which.
+    pub fn unviewed(&self, stream: pg_sys::Oid) -> Vec<(Lane, u64)> {
+        let lanes = self.written.iter().filter(|((table, _), _)| *table == stream.to_u32());
+        lanes.map(|(place, &after)| (place.1, self.viewed.get(place).map_or(after, |&seq| seq.max(after)))).collect()
+    }
+
+    /// The views of a stream have taken a lane's events in, up to `seq`.
+    pub fn view(&mut self, stream: pg_sys::Oid, lane: Lane, seq: u64) {
+        self.viewed.insert((stream.to_u32(), lane), seq);
+    }
+
     /// Tells the call of append that waits for this row, if one does.
     pub fn was_stamped(&mut self, table: pg_sys::Oid, stamped: Stamped) {
         if let Some(capture) = self.captures.last_mut()
@@ -124,6 +146,7 @@ impl Transaction {
         self.xact = None;
         self.held.clear();
         self.written.clear();
+        self.viewed.clear();
         self.recorded = None;
     }
 
@@ -211,23 +234,28 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
     use pg_sys::SubXactEvent::*;
     match event {
         SUBXACT_EVENT_START_SUB => {
-            let mark = statement::mark();
-            with(|transaction| transaction.plans.push(mark));
+            let plans = statement::mark();
+            with(|transaction| {
+                let viewed = transaction.viewed.clone();
+                transaction.subtransactions.push(Before { plans, viewed });
+            });
         }
         SUBXACT_EVENT_COMMIT_SUB => {
-            with(|transaction| transaction.plans.pop());
+            with(|transaction| transaction.subtransactions.pop());
         }
         SUBXACT_EVENT_ABORT_SUB => {
             // SAFETY: reads a counter: that of the subtransaction that ends.
             let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
-            let mark = with(|transaction| {
+            let before = with(|transaction| {
                 transaction.held.clear();
                 transaction.recorded = None;
                 transaction.captures.retain(|capture| capture.nest_level < nest_level);
-                transaction.plans.pop()
+                let before = transaction.subtransactions.pop()?;
+                transaction.viewed = before.viewed;
+                Some(before.plans)
             });
-            if let Some(mark) = mark {
-                statement::reset(mark);
+            if let Some(plans) = before {
+                statement::reset(plans);
             }
         }
         _ => {}

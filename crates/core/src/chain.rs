@@ -63,7 +63,7 @@ impl Chain {
             header.id.as_bytes(),
             &epoch,
             content,
-            &length(kind),
+            Length::of(kind).bytes(),
             kind,
         ])))
     }
@@ -76,11 +76,36 @@ impl Chain {
 pub fn content_hash(salt: &[u8; 16], key: Option<&str>, data: &str, meta: &str) -> [u8; 32] {
     let (given, key) = (&[u8::from(key.is_some())], key.unwrap_or_default().as_bytes());
     let (data, meta) = (data.as_bytes(), meta.as_bytes());
-    hash(&[&domain::CONTENT, salt, given, &length(key), key, &length(data), data, &length(meta), meta])
+    let lengths = (Length::of(key), Length::of(data), Length::of(meta));
+    let (of_key, of_data, of_meta) = (lengths.0.bytes(), lengths.1.bytes(), lengths.2.bytes());
+    hash(&[&domain::CONTENT, salt, given, of_key, key, of_data, data, of_meta, meta])
 }
 
-fn length(field: &[u8]) -> [u8; 8] {
-    (field.len() as u64).to_be_bytes()
+/// A text's length as LEB128. Short, since each 64 bytes that are hashed cost as much as the 64 before.
+struct Length {
+    bytes: [u8; 10],
+    count: usize,
+}
+
+impl Length {
+    fn of(field: &[u8]) -> Length {
+        let mut length = Length { bytes: [0; 10], count: 0 };
+        let mut rest = field.len() as u64;
+        for byte in &mut length.bytes {
+            let more = rest >= 0x80;
+            *byte = rest as u8 & 0x7f | if more { 0x80 } else { 0 };
+            rest >>= 7;
+            length.count += 1;
+            if !more {
+                break;
+            }
+        }
+        length
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.count).unwrap_or_default()
+    }
 }
 
 pub(crate) fn half(hash: &[u8; 32]) -> [u8; 16] {

@@ -69,12 +69,24 @@ impl fmt::Display for Hlc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = UNIX_EPOCH.saturating_add(Duration::milliseconds(self.millis() as i64));
         let (hour, minute, second, millisecond) = at.as_hms_milli();
-        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z-{:04x}",
-            self.counter()
-        )
+        let (month, day) = (u8::from(at.month()), at.day());
+        // By hand: each append prints one, and the formatter's numbers of fixed width are slow.
+        let mut text = *b"0000-00-00T00:00:00.000Z-0000";
+        let mut put = |last: usize, digits: usize, base: u32, mut value: u32| {
+            for place in text.iter_mut().take(last + 1).rev().take(digits) {
+                *place = char::from_digit(value % base, base).map_or(b'?', |digit| digit as u8);
+                value /= base;
+            }
+        };
+        put(3, 4, 10, at.year().unsigned_abs());
+        put(6, 2, 10, month.into());
+        put(9, 2, 10, day.into());
+        put(12, 2, 10, hour.into());
+        put(15, 2, 10, minute.into());
+        put(18, 2, 10, second.into());
+        put(22, 3, 10, millisecond.into());
+        put(28, 4, 16, self.counter().into());
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

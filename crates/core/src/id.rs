@@ -108,7 +108,14 @@ impl Run {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012x}", self.0)
+        // By hand: each append prints one.
+        let mut text = [b'0'; 12];
+        let mut value = self.0;
+        for place in text.iter_mut().rev() {
+            *place = char::from_digit((value & 0xf) as u32, 16).map_or(b'?', |digit| digit as u8);
+            value >>= 4;
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

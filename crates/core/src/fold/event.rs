@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::mark::{Mark, Marks};
 use crate::crdt::Crdt;
 use crate::datum::Datum;
+use crate::json::Json;
 
 /// One thing that an event does to a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +125,29 @@ pub enum FoldValue {
 }
 
 impl FoldValue {
+    /// The value as PostgreSQL reads it: of an array `{"a","b",NULL}`, of entries a JSON object. None: NULL.
+    pub fn sql_text(&self) -> Option<String> {
+        match self {
+            FoldValue::Datum(datum) => datum.as_ref().map(Datum::to_string),
+            FoldValue::Crdt(value) => value.as_ref().map(Crdt::to_string),
+            FoldValue::Array(values) => {
+                let element = |value: &Option<Datum>| match value {
+                    Some(datum) => {
+                        format!("\"{}\"", datum.to_string().replace('\\', "\\\\").replace('"', "\\\""))
+                    }
+                    None => "NULL".to_owned(),
+                };
+                let elements: Vec<String> = values.iter().map(element).collect();
+                Some(format!("{{{}}}", elements.join(",")))
+            }
+            FoldValue::Entries(entries) => {
+                let entry = |(key, value): &(Datum, Datum)| format!("{}: {value}", Json::String(key.to_string()));
+                let entries: Vec<String> = entries.iter().map(entry).collect();
+                Some(format!("{{{}}}", entries.join(", ")))
+            }
+        }
+    }
+
     pub(super) fn array(values: impl IntoIterator<Item = Option<Datum>>) -> FoldValue {
         let mut values: Vec<Option<Datum>> = values.into_iter().collect();
         values.sort_by(|a, b| (a.is_none(), a).cmp(&(b.is_none(), b)));

@@ -61,17 +61,18 @@ impl Printer {
 
     /// Prints a string, escaped.
     pub fn string(&mut self, value: &str) -> Result<(), TooLarge> {
-        self.separate()?;
-        self.quoted(value)?;
+        self.push(if self.follows_sibling { ", \"" } else { "\"" })?;
+        self.escaped(value)?;
+        self.push("\"")?;
         self.follows_sibling = true;
         Ok(())
     }
 
     /// Prints the key of the value that comes next.
     pub fn key(&mut self, key: &str) -> Result<(), TooLarge> {
-        self.separate()?;
-        self.quoted(key)?;
-        self.push(": ")?;
+        self.push(if self.follows_sibling { ", \"" } else { "\"" })?;
+        self.escaped(key)?;
+        self.push("\": ")?;
         self.follows_sibling = false;
         Ok(())
     }
@@ -131,16 +132,15 @@ impl Printer {
         Ok(())
     }
 
-    fn quoted(&mut self, value: &str) -> Result<(), TooLarge> {
-        self.push("\"")?;
+    #[inline]
+    fn escaped(&mut self, value: &str) -> Result<(), TooLarge> {
         let mut rest = value;
         while let Some((plain, escaped, after)) = split_at_escape(rest) {
             self.push(plain)?;
             self.escape(escaped)?;
             rest = after;
         }
-        self.push(rest)?;
-        self.push("\"")
+        self.push(rest)
     }
 
     fn escape(&mut self, byte: u8) -> Result<(), TooLarge> {

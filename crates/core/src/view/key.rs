@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::language::{Cursor, LanguageError, LanguageProblem};
 use super::path::{EventView, Path};
+use crate::bytes::{DecodeError, Reader};
 use crate::datum::{CastError, Datum, DatumType};
 
 /// A view's key.
@@ -71,6 +72,23 @@ impl FromStr for Key {
         cursor.end("'::', 'as', ',' or the end of the key")?;
         Ok(Key(parts))
     }
+}
+
+/// The bytes of a key's values, by which its row's state is found. Equal values have equal bytes.
+pub fn encode_key(values: &[Datum]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    values.iter().for_each(|value| value.encode(&mut bytes));
+    bytes
+}
+
+/// The values of [`encode_key`].
+pub fn decode_key(bytes: &[u8]) -> Result<Vec<Datum>, DecodeError> {
+    let mut reader = Reader::new(bytes)?;
+    let mut values = Vec::new();
+    while reader.end().is_err() {
+        values.push(Datum::decode(&mut reader)?);
+    }
+    Ok(values)
 }
 
 fn part(cursor: &mut Cursor<'_>) -> Result<KeyPart, LanguageError> {

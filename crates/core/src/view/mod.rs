@@ -22,6 +22,6 @@ mod path;
 pub use columns::{Column, ColumnType, Columns, ColumnsError, ColumnsProblem, Selector, Source};
 pub use definition::{ReadError, Reading, View};
 pub use filter::{Condition, Filter, Literal, Test};
-pub use key::{Key, KeyPart};
+pub use key::{Key, KeyPart, decode_key, encode_key};
 pub use language::{LanguageError, LanguageProblem};
 pub use path::{EventView, Path, Root, Step};
