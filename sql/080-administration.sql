@@ -29,11 +29,12 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text),
              gundb.detach_stream(text), gundb.define_event(text, text, jsonb, integer, regprocedure),
-             gundb.set_site_name(text) TO %I', role);
+             gundb.set_site_name(text), gundb.create_view(text, text, json, text, text[], text, text[], boolean)
+         TO %I', role);
 END
 $$;
 COMMENT ON FUNCTION gundb.grant_admin(name) IS
-    'Lets a role declare, drop and detach streams, define event types and name the site. REVOKE takes it back.';
+    'Lets a role declare, drop and detach streams, make views of its own streams, define event types and name the site. REVOKE takes it back.';
 
 CREATE FUNCTION gundb.status(
     OUT worker boolean, OUT library_version text, OUT run text, OUT hlc gundb.hlc, OUT drift_ms bigint,

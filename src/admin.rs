@@ -80,6 +80,7 @@ sql_function! {
     fn gundb_drop_stream(call) {
         let name = call.required(call.text(0), "name")?;
         let table = own_table(name)?;
+        catalog::refuse_if_viewed(name)?;
         as_table_owner(table, || {
             catalog::lock_table(table)?;
             // No dot of the dropped stream is issued again, should one of this name be declared anew.
@@ -95,6 +96,7 @@ sql_function! {
     fn gundb_detach_stream(call) {
         let name = call.required(call.text(0), "name")?;
         let table = own_table(name)?;
+        catalog::refuse_if_viewed(name)?;
         as_table_owner(table, || {
             catalog::lock_table(table)?;
             run::database()?.raise_lane_floor();
@@ -245,6 +247,10 @@ sql_function! {
             for stream in streams.iter().filter(|stream| stream.name != SYSTEM_STREAM) {
                 as_table_owner(stream.table, || drops::allowed(|| catalog::truncate(stream.table)))?;
             }
+            for view in catalog::views()? {
+                catalog::clear_view(view.number)?;
+                crate::view::empty(view.relation)?;
+            }
             catalog::forget_positions()?;
             // All appenders are locked out; those to come draw a new run, so no dot is issued twice.
             run::database()?.end_run();
@@ -260,8 +266,17 @@ sql_function! {
     fn gundb_uninstall(call) {
         let keep = call.required(call.bool(0), "keep_tables")?;
         as_owner(|| {
+            for view in catalog::views()? {
+                as_table_owner(view.relation, || {
+                    drops::allowed(|| {
+                        if keep { catalog::detach_view(&view) } else { catalog::drop_table(view.relation) }
+                    })
+                })?;
+                catalog::delete_view(&view)?;
+            }
             for stream in catalog::streams()? {
                 catalog::lock_table(stream.table)?;
+                catalog::set_maintained(stream.table, false)?;
                 run::database()?.raise_lane_floor();
                 as_table_owner(stream.table, || {
                     drops::allowed(|| {

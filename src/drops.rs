@@ -126,6 +126,11 @@ fn refuse_stream(trigger: Oid) -> Result<()> {
     if catalog::find_extension()?.is_none() {
         return Ok(());
     }
+    if let Some(label) = catalog::view_of_trigger(trigger)? {
+        return Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it is a view of gundb"))
+            .hint("To drop the view: SELECT gundb.drop_view('name'). To remove gundb: SELECT gundb.uninstall().")
+            .into());
+    }
     let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
     Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
         .hint(WAYS_OUT)

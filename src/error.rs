@@ -76,6 +76,10 @@ pub mod state {
     pub const AMBIGUOUS_SITE: &[u8; 5] = b"GD011";
     /// The clocks given contradict each other.
     pub const CAUSAL_CYCLE: &[u8; 5] = b"GD012";
+    /// A view's table is written to by maintenance alone.
+    pub const VIEW_IS_DERIVED: &[u8; 5] = b"GD014";
+    /// A strict view cannot fold the event.
+    pub const CANNOT_FOLD: &[u8; 5] = b"GD015";
     /// The library was not loaded when the server started.
     pub const NOT_PRELOADED: &[u8; 5] = b"GD013";
 }

@@ -46,8 +46,8 @@ fn walk(
             if relation.is_null() {
                 continue;
             }
-            let known = stream::of_relation(relation)?;
-            let mut scan = Scan::begin(relation, known.primary_key, at);
+            // Not all that is known of a stream: with many streams, reading definitions would take the most time.
+            let mut scan = Scan::begin(relation, stream::primary_key(relation)?, at);
             scan.heads(|site, lane, head| found(table, site, lane, head));
             drop(scan);
             pg_sys::relation_close(relation, LOCK);

@@ -8,6 +8,7 @@
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
+//! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
 
 mod admin;
@@ -41,6 +42,7 @@ mod transaction;
 mod types;
 mod utility;
 mod verify;
+mod view;
 mod worker;
 
 use pgrx::pg_sys;

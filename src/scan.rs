@@ -12,6 +12,7 @@ use crate::spi::{bytes_of, fixed, free, text_of, varlena};
 use gundb_core::fold::Mark;
 use gundb_core::{Chain, Hlc, Lane, Run, SiteId};
 use pgrx::{PgMemoryContexts, pg_sys};
+use std::ops::ControlFlow;
 use uuid::Uuid;
 
 /// An event's coordinates: those of a lane's last event say where the lane stands.
@@ -93,7 +94,8 @@ pub enum Which<'a> {
     OfKey { index: pg_sys::Oid, key: &'a str },
 }
 
-/// Calls `found` for events of a stream, whoever may read them. What it allocates through PostgreSQL is gone with the event.
+/// Calls `found` for events of a stream, whoever may read them, until it breaks off. What it allocates through
+/// PostgreSQL is gone with the event.
 ///
 /// # Safety
 /// `relation` is a stream table, open throughout; an index named by `which` is what it says.
@@ -101,7 +103,7 @@ pub unsafe fn walk(
     relation: pg_sys::Relation,
     which: Which,
     at: As,
-    mut found: impl FnMut(&Stored) -> Result<()>,
+    mut found: impl FnMut(&Stored) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     unsafe {
         let mut own = pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
@@ -131,9 +133,7 @@ pub unsafe fn walk(
                 };
                 let none = core::ptr::null_mut();
                 let scan = begin(relation, snapshot, 0, core::ptr::null_mut(), none, options);
-                while next(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-                    each(slot)?;
-                }
+                while next(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) && each(slot)?.is_continue() {}
                 end(scan);
                 pg_sys::ExecDropSingleTupleTableSlot(slot);
                 return Ok(());
@@ -158,9 +158,9 @@ pub unsafe fn walk(
         #[cfg(feature = "pg18")]
         let scan = pg_sys::index_beginscan(relation, index, snapshot, core::ptr::null_mut(), count, 0);
         pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, core::ptr::null_mut(), 0);
-        while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-            each(slot)?;
-        }
+        while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot)
+            && each(slot)?.is_continue()
+        {}
         pg_sys::index_endscan(scan);
         pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
         pg_sys::ExecDropSingleTupleTableSlot(slot);

@@ -112,6 +112,39 @@ pub fn text_array(texts: &[String]) -> Datum {
     }
 }
 
+/// A fresh array of byte strings.
+pub fn bytea_array(all: &[&[u8]]) -> Datum {
+    let elements = all.iter().map(|bytes| Some(varlena(bytes))).collect::<Vec<_>>();
+    array(&elements, pg_sys::BYTEAOID)
+}
+
+/// A fresh array of texts, NULLs among them.
+pub fn nullable_text_array(texts: &[Option<String>]) -> Datum {
+    let elements = texts.iter().map(|text| text.as_deref().map(|text| varlena(text.as_bytes()))).collect::<Vec<_>>();
+    array(&elements, pg_sys::TEXTOID)
+}
+
+/// A fresh array of one dimension, of varlenas that align as integers do.
+fn array(elements: &[Option<Datum>], element_type: Oid) -> Datum {
+    let mut values = elements.iter().map(|element| element.unwrap_or(Datum::null())).collect::<Vec<_>>();
+    let mut nulls = elements.iter().map(Option::is_none).collect::<Vec<_>>();
+    let (mut dimensions, mut lower_bounds) = ([elements.len() as i32], [1]);
+    // SAFETY: as many values and NULLs as the one dimension says, all of the type.
+    unsafe {
+        Datum::from(pg_sys::construct_md_array(
+            values.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+            1,
+            dimensions.as_mut_ptr(),
+            lower_bounds.as_mut_ptr(),
+            element_type,
+            -1,
+            false,
+            b'i' as c_char,
+        ))
+    }
+}
+
 /// The bytes of a varlena datum, detoasted; valid as long as the current memory context.
 ///
 /// # Safety
@@ -414,11 +447,16 @@ pub fn as_owner<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// Runs `f` as the owner of a stream's table, whose indexes and constraints may call functions of the owner's.
 pub fn as_table_owner<T>(table: Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let owner = connect(|spi| {
-        let rows =
-            spi.run("SELECT relowner FROM pg_catalog.pg_class WHERE oid = $1", &[arg::oid(table)], Mode::Read, 1)?;
-        rows.first().and_then(|row| row.oid(1)).ok_or_else(|| internal("a stream's table is gone"))
-    })?;
+    // SAFETY: a tuple of pg_class, released once it has been read.
+    let owner = unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, Datum::from(table));
+        if tuple.is_null() {
+            return Err(internal(format!("table {} is gone", table.to_u32())));
+        }
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        owner
+    };
     as_role(owner, f)
 }
 

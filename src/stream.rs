@@ -1,6 +1,7 @@
 //! What a backend knows of a stream's table, read once and forgotten when the table changes.
 
 use crate::error::{Error, Result, state};
+use crate::view::table::ViewTable;
 use crate::{catalog, scan::column};
 use gundb_core::StreamId;
 use gundb_core::schema::Schema;
@@ -23,6 +24,10 @@ pub struct Stream {
     pub primary_key: Oid,
     /// The index on (id, site, run).
     pub by_id: Oid,
+    /// The index on (key, hlc), if it is there.
+    pub by_key: Option<Oid>,
+    /// The views that are made of it.
+    pub views: Vec<ViewTable>,
     /// Whether only defined types may be appended.
     pub closed: bool,
     /// The newest definition of each type that has one; None: any data fits.
@@ -116,7 +121,10 @@ pub fn table_by_name(name: &str) -> Result<Option<Oid>> {
 
 /// The qualified name of a stream's table, as SQL writes it.
 pub fn label(table: Oid) -> Result<String> {
-    catalog::table_label(table)
+    match known(table) {
+        Some(stream) => Ok(stream.label.clone()),
+        None => catalog::table_label(table),
+    }
 }
 
 /// The name of the stream whose table this is; None if it has gone.
@@ -184,27 +192,45 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
             );
         }
         columns_in_order(relation, &label)?;
-        #[cfg(not(feature = "pg18"))]
-        let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation);
-        #[cfg(feature = "pg18")]
-        let primary_key = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
-        let by_id = index_on_id(relation)?;
-        if primary_key == Oid::INVALID || by_id == Oid::INVALID {
-            return Err(Error::new(state::WRONG_STATE, format!("stream \"{name}\" lacks an index that gundb needs"))
-                .detail(
-                    "A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.",
-                )
-                .hint("Create it anew; \\d on any other stream shows its definition.")
-                .into());
+        let primary_key = primary_key(relation)?;
+        let (by_id, by_key) = (index_on_id(relation)?, index_on_key(relation));
+        if by_id == Oid::INVALID {
+            return Err(lacks_index(&label));
         }
+        let views = if is_maintained(relation) { ViewTable::of_stream(&name)? } else { Vec::new() };
         let (closed, types) = catalog::definitions(&name)?;
         let label = catalog::table_label(table)?;
         let insert =
             format!("INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5)");
         let inserts = [insert.clone(), insert + " ON CONFLICT DO NOTHING"];
         let id = StreamId::of_name(&name);
-        Ok(Stream { append_problem, id, name, label, inserts, table, primary_key, by_id, closed, types })
+        Ok(Stream { append_problem, id, name, label, inserts, table, primary_key, by_id, by_key, views, closed, types })
     }
+}
+
+/// The index by which the heads of lanes are found.
+///
+/// # Safety
+/// `relation` is the open table of a stream.
+pub unsafe fn primary_key(relation: pg_sys::Relation) -> Result<Oid> {
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(relation);
+        #[cfg(feature = "pg18")]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
+        if index == Oid::INVALID {
+            let label = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy();
+            return Err(lacks_index(&label));
+        }
+        Ok(index)
+    }
+}
+
+fn lacks_index(label: &str) -> crate::error::Failure {
+    Error::new(state::WRONG_STATE, format!("stream table \"{label}\" lacks an index that gundb needs"))
+        .detail("A stream's table has the primary key (site, lane, seq) and a unique index that begins with id.")
+        .hint("Create it anew; \\d on any other stream shows its definition.")
+        .into()
 }
 
 /// A trigger that runs after the stamp could drop the row, and leave a gap in the lane.
@@ -267,23 +293,46 @@ unsafe fn attribute(descriptor: pg_sys::TupleDesc, i: usize) -> *const pg_sys::F
     }
 }
 
+/// Whether the stream's table has the trigger that maintains views.
+unsafe fn is_maintained(relation: pg_sys::Relation) -> bool {
+    unsafe { triggers(relation).iter().any(|trigger| CStr::from_ptr(trigger.tgname) == catalog::MAINTAIN) }
+}
+
 unsafe fn index_on_id(relation: pg_sys::Relation) -> Result<Oid> {
-    let mut found = Oid::INVALID;
+    let ours = |form: &pg_sys::FormData_pg_index, columns: &[i16]| {
+        form.indisunique && form.indnkeyatts == 3 && columns[0] == (column::ID + 1) as i16 && columns[2] == 0
+    };
+    Ok(unsafe { find_index(relation, ours) }.unwrap_or(Oid::INVALID))
+}
+
+/// A user may drop it, or make one of the same columns.
+unsafe fn index_on_key(relation: pg_sys::Relation) -> Option<Oid> {
+    let ours = |form: &pg_sys::FormData_pg_index, columns: &[i16]| {
+        form.indnkeyatts == 2 && columns == [(column::KEY + 1) as i16, (column::HLC + 1) as i16]
+    };
+    unsafe { find_index(relation, ours) }
+}
+
+/// The last valid index of a table that fits.
+unsafe fn find_index(
+    relation: pg_sys::Relation,
+    fits: impl Fn(&pg_sys::FormData_pg_index, &[i16]) -> bool,
+) -> Option<Oid> {
+    let mut found = None;
     unsafe {
         let list = pg_sys::RelationGetIndexList(relation);
         let count = if list.is_null() { 0 } else { (*list).length };
         for i in 0..count {
             let oid = (*(*list).elements.add(i as usize)).oid_value;
             let index = pg_sys::index_open(oid, pg_sys::AccessShareLock as i32);
-            let form = (*index).rd_index;
-            let first = *(*form).indkey.values.as_ptr();
-            let ours = (*form).indnkeyatts == 3 && *(*form).indkey.values.as_ptr().add(2) == 0;
-            if ours && (*form).indisunique && (*form).indisvalid && first == (column::ID + 1) as i16 {
-                found = oid;
+            let form = &*(*index).rd_index;
+            let columns = form.indkey.values.as_slice(form.indnkeyatts as usize);
+            if form.indisvalid && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID && fits(form, columns) {
+                found = Some(oid);
             }
             pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
         }
         pg_sys::list_free(list);
     }
-    Ok(found)
+    found
 }

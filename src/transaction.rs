@@ -167,7 +167,8 @@ pub fn capture(table: pg_sys::Oid, insert: impl FnOnce() -> Result<usize>) -> Re
     Ok((inserted? > 0, stamped))
 }
 
-fn trigger_depth() -> i32 {
+/// How many triggers deep this is.
+pub fn trigger_depth() -> i32 {
     unsafe extern "C-unwind" {
         fn pg_trigger_depth(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     }

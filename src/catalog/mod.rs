@@ -11,6 +11,7 @@ mod extension;
 mod runs;
 mod streams;
 mod tables;
+mod views;
 
 pub use argument::*;
 pub use consumers::*;
@@ -20,3 +21,4 @@ pub use extension::*;
 pub use runs::*;
 pub use streams::*;
 pub use tables::*;
+pub use views::*;

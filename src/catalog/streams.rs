@@ -39,7 +39,7 @@ pub fn lock_table(table: Oid) -> Result<()> {
     lock(table, pg_sys::AccessExclusiveLock)
 }
 
-fn lock(relation: Oid, mode: u32) -> Result<()> {
+pub(super) fn lock(relation: Oid, mode: u32) -> Result<()> {
     unsafe extern "C-unwind" {
         fn LockRelationOid(relation: Oid, mode: pg_sys::LOCKMODE);
     }

@@ -39,8 +39,8 @@ pub fn place_of(as_table: Option<&str>) -> Result<Place> {
                 .hint("Set search_path, or name one: as_table => 'schema.table'.")
         })?;
         if schema == "gundb" || schema.starts_with("pg_") {
-            return Err(Error::new(b"42939", format!("a stream's table cannot stand in schema \"{schema}\""))
-                .hint("Name another: as_table => 'schema.table'.")
+            return Err(Error::new(b"42939", format!("no table of yours can stand in schema \"{schema}\""))
+                .hint("Name another schema: 'schema.table'.")
                 .into());
         }
         let rows = spi.run(
@@ -89,11 +89,11 @@ pub fn table_label(table: Oid) -> Result<String> {
     }
 }
 
-fn quote_identifier(name: &str) -> String {
+pub(super) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn quote_literal(text: &str) -> String {
+pub(super) fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     // A backslash must mean itself whatever standard_conforming_strings says.
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }

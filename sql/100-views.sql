@@ -1,0 +1,122 @@
+-- ====================================================================================================================
+-- gundb: views
+--
+-- A view is a plain table, a row a key, that maintenance alone writes to. What it needs to take more events in (sums
+-- with their counts, writes with their places, removes that must be remembered) stands beside it, in view_state.
+-- ====================================================================================================================
+
+CREATE SEQUENCE gundb.view_number AS integer;
+COMMENT ON SEQUENCE gundb.view_number IS 'Numbers of views: a rebuild takes a new one.';
+SELECT pg_catalog.pg_extension_config_dump('gundb.view_number', '');
+
+CREATE TABLE gundb.view_definition (
+    relation regclass NOT NULL PRIMARY KEY,
+    number   integer  NOT NULL UNIQUE,
+    stream   text     NOT NULL,
+    columns  json     NOT NULL,
+    key      text     NOT NULL,
+    types    text[],
+    filter   text,
+    deletes  text[]   NOT NULL,
+    strict   boolean  NOT NULL
+);
+COMMENT ON TABLE gundb.view_definition IS 'The views of this site. gundb.view is for reading.';
+CREATE INDEX view_definition_stream ON gundb.view_definition (stream);
+SELECT pg_catalog.pg_extension_config_dump('gundb.view_definition', '');
+
+CREATE TABLE gundb.view_state (
+    view  integer NOT NULL,
+    key   bytea   NOT NULL,
+    state bytea   NOT NULL,
+    PRIMARY KEY (view, key)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE gundb.view_state IS 'What is kept of each key''s events, so that more can be taken in (docs/format.md). Its rows are what writers of one key wait for.';
+SELECT pg_catalog.pg_extension_config_dump('gundb.view_state', '');
+
+CREATE TABLE gundb.view_skipped (
+    view   integer NOT NULL,
+    events bigint  NOT NULL
+);
+COMMENT ON TABLE gundb.view_skipped IS 'Events without a key, counted: a row a transaction that appended some, so that nobody waits for anybody.';
+CREATE INDEX view_skipped_view ON gundb.view_skipped (view);
+SELECT pg_catalog.pg_extension_config_dump('gundb.view_skipped', '');
+
+CREATE TABLE gundb.view_pending (
+    view     integer     NOT NULL,
+    key      text,
+    dot      gundb.dot   NOT NULL,
+    reason   text        NOT NULL,
+    sqlstate text        NOT NULL,
+    since    timestamptz NOT NULL,
+    tries    integer     NOT NULL
+);
+COMMENT ON TABLE gundb.view_pending IS 'Events that a view could not fold, each with its reason. gundb.pending is for reading.';
+CREATE INDEX view_pending_view ON gundb.view_pending (view);
+SELECT pg_catalog.pg_extension_config_dump('gundb.view_pending', '');
+
+CREATE FUNCTION gundb.maintain() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_maintain';
+COMMENT ON FUNCTION gundb.maintain() IS 'The trigger of streams that have views: brings what was appended into them.';
+CREATE FUNCTION gundb.guard_view() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_guard_view';
+COMMENT ON FUNCTION gundb.guard_view() IS 'The trigger that refuses direct writes to a view''s table (GD014).';
+
+CREATE FUNCTION gundb.create_view(
+    name text, stream text, columns json, key text DEFAULT '@key', types text[] DEFAULT NULL,
+    filter text DEFAULT NULL, delete text[] DEFAULT NULL, strict boolean DEFAULT false
+) RETURNS regclass
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_create_view';
+COMMENT ON FUNCTION gundb.create_view(text, text, json, text, text[], text, text[], boolean) IS
+    'Makes a view: a table, name or schema.name, with a row for each key of the stream''s events, folded as columns says (docs/folds.md) and maintained from now on in the transaction that appends. delete: types that delete a row. strict: an append that the view cannot fold fails, rather than being left pending. The same again: a notice, nothing else. Appends to the stream wait until it is built.';
+CREATE FUNCTION gundb.drop_view(view regclass) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_view';
+COMMENT ON FUNCTION gundb.drop_view(regclass) IS 'Drops a view; the stream stays. For the owner of its table. Fails where something depends on the table.';
+CREATE FUNCTION gundb.rebuild_view(view regclass) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_rebuild_view';
+COMMENT ON FUNCTION gundb.rebuild_view(regclass) IS 'Folds a view anew from all events of its stream, and tries what was pending again. Returns how many rows it has. For the owner of its table. Readers see the old rows until the transaction commits.';
+CREATE FUNCTION gundb.check_view(view regclass)
+    RETURNS TABLE (key text, problem text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_check_view';
+COMMENT ON FUNCTION gundb.check_view(regclass) IS 'The keys whose row or state is not what their events give, through the transaction''s snapshot: none, unless the disk or a hand has damaged something. Folds the whole stream.';
+
+CREATE FUNCTION gundb.retry_pending(view regclass DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_retry_pending';
+COMMENT ON FUNCTION gundb.retry_pending(regclass) IS
+    'Tries the pending events of a view, or of all views that the caller owns, again. Returns how many were folded; the others stay pending, with one try more.';
+
+CREATE FUNCTION gundb.view_rows(view regclass) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found bigint;
+BEGIN
+    IF EXISTS (SELECT FROM gundb.view_definition d WHERE d.relation = view) THEN
+        EXECUTE format('SELECT count(*) FROM %s', view) INTO found;
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION gundb.view_rows(regclass) IS 'How many rows a view has, counted; NULL of what is no view.';
+
+CREATE VIEW gundb.view AS
+    SELECT d.relation AS view, d.stream, d.key, d.columns, d.types, d.filter, d.deletes AS delete, d.strict,
+           gundb.view_rows(d.relation) AS rows,
+           coalesce((SELECT pg_catalog.sum(s.events) FROM gundb.view_skipped s WHERE s.view = d.number), 0)::bigint AS skipped,
+           (SELECT pg_catalog.count(*) FROM gundb.view_pending p WHERE p.view = d.number) AS pending
+      FROM gundb.view_definition d;
+COMMENT ON VIEW gundb.view IS 'The views of this site.';
+COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted: it takes a scan.';
+COMMENT ON COLUMN gundb.view.skipped IS 'Events that have no key in the view.';
+COMMENT ON COLUMN gundb.view.pending IS 'Events that the view could not fold; gundb.pending says why.';
+GRANT SELECT ON gundb.view TO PUBLIC;
+
+CREATE VIEW gundb.pending AS
+    SELECT 'event' AS kind, d.relation AS view, p.key, p.dot, p.reason, p.sqlstate, p.since, p.tries
+      FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view;
+COMMENT ON VIEW gundb.pending IS
+    'What waits, and why. kind event: an event that a view could not fold; SELECT gundb.retry_pending() tries again.';
+GRANT SELECT ON gundb.pending TO pg_monitor;
+
+REVOKE ALL ON FUNCTION gundb.maintain(), gundb.guard_view(),
+    gundb.create_view(text, text, json, text, text[], text, text[], boolean) FROM PUBLIC;

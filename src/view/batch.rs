@@ -1,0 +1,93 @@
+//! What events do to a view, by key.
+
+use crate::catalog::Pending;
+use crate::error::{Result, internal};
+use crate::scan::Stored;
+use crate::stamp;
+use crate::view::table::ViewTable;
+use gundb_core::fold::Appended;
+use gundb_core::view::{EventView, Reading, encode_key};
+use gundb_core::{Datum, Json, Limits, StreamId};
+use std::collections::BTreeMap;
+
+/// A key's bytes stand in an index entry.
+const KEY_BYTES_MAX: usize = 2_000;
+
+/// The events of one key.
+pub struct Group {
+    pub key: Vec<Datum>,
+    pub events: Vec<Appended>,
+}
+
+/// Some events as one view reads them. Keys ascend, so that whoever locks them does so in one order.
+#[derive(Default)]
+pub struct Batch {
+    pub groups: BTreeMap<Vec<u8>, Group>,
+    /// Events without a key.
+    pub skipped: i64,
+    /// Events that cannot be read.
+    pub pending: Vec<Pending>,
+}
+
+/// What a stored event says, read once for all views.
+pub struct Content {
+    data: Json,
+    meta: Json,
+}
+
+impl Content {
+    pub fn of(event: &Stored) -> Result<Content> {
+        let json = |bytes| -> Result<Json> {
+            let text = stamp::canonical(bytes, usize::MAX)?;
+            let limits = Limits { depth: crate::jsonb::DEPTH_MAX + 1, bytes: usize::MAX };
+            Json::parse(&text, limits).map_err(|error| internal(format!("a stored event cannot be read: {error}")))
+        };
+        Ok(Content { data: json(event.data)?, meta: json(event.meta)? })
+    }
+}
+
+impl Batch {
+    /// Adds an event. The view decides whether it takes it.
+    pub fn add(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, content: &Content) {
+        self.add_where(view, stream, event, content, |_| true);
+    }
+
+    /// As `add`, where the key's bytes fit.
+    pub fn add_where(
+        &mut self,
+        view: &ViewTable,
+        stream: StreamId,
+        event: &Stored,
+        content: &Content,
+        fits: impl Fn(&[u8]) -> bool,
+    ) {
+        let seen = EventView {
+            key: event.key,
+            kind: event.kind,
+            id: event.id,
+            site: event.mark.site,
+            hlc: event.mark.hlc,
+            data: &content.data,
+            meta: &content.meta,
+        };
+        let mut cannot = |reason: String| {
+            let dot = event.mark.dot(stream);
+            self.pending.push(Pending { key: None, dot, reason, sqlstate: "22P02" });
+        };
+        match view.view.read(&seen) {
+            Ok(Reading::NotTaken) => {}
+            Ok(Reading::NoKey) => self.skipped += 1,
+            Ok(Reading::Event { key, effect }) => {
+                let bytes = encode_key(&key);
+                if bytes.len() > KEY_BYTES_MAX {
+                    return cannot(format!("the key is longer than {KEY_BYTES_MAX} bytes"));
+                }
+                if fits(&bytes) {
+                    let group = self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
+                    group.events.push(Appended { id: event.id, mark: event.mark, effect });
+                }
+            }
+            Err(error) => cannot(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Views: tables of current state, maintained in the transaction that appends.
+//!
+//! What a row is, [`gundb_core::fold`] says; what an event does to it, [`gundb_core::view`]. Here events are found,
+//! states locked and read, and rows written.
+//!
+//! | file | one noun |
+//! |---|---|
+//! | `table` | a view as a backend knows it |
+//! | `batch` | what events do to a view, by key |
+//! | `contexts` | what authors had seen, looked up when asked for |
+//! | `maintain` | the trigger: own events into the views |
+//! | `merge` | a batch into the rows |
+//! | `build` | a whole view from its events: made, rebuilt, checked |
+//! | `declare` | the functions that make and drop views |
+//! | `guard` | who may write to a view's table |
+
+pub mod batch;
+mod build;
+mod contexts;
+mod declare;
+mod guard;
+mod maintain;
+mod merge;
+pub mod table;
+
+pub use build::empty;

@@ -1,0 +1,72 @@
+//! A view as a backend knows it: read with its stream, forgotten when the stream's table changes.
+
+use crate::catalog::{self, ViewRecord};
+use crate::error::{Error, Result, state};
+use gundb_core::fold::Shape;
+use gundb_core::view::{Columns, Filter, Key, View};
+use pgrx::pg_sys::Oid;
+
+pub struct ViewTable {
+    pub relation: Oid,
+    /// What its states are filed under.
+    pub number: i32,
+    /// Whether an append that it cannot fold fails.
+    pub strict: bool,
+    pub view: View,
+    pub shape: Shape,
+    pub record: ViewRecord,
+}
+
+impl ViewTable {
+    /// Reads what is stored. An error says which part is wrong, where, and what was perhaps meant.
+    pub fn read(record: ViewRecord) -> Result<ViewTable> {
+        let view = parse(&record)?;
+        let shape = view.shape();
+        Ok(ViewTable { relation: record.relation, number: record.number, strict: record.strict, view, shape, record })
+    }
+
+    /// The views of a stream.
+    pub fn of_stream(stream: &str) -> Result<Vec<ViewTable>> {
+        catalog::views_of(stream)?.into_iter().map(ViewTable::read).collect()
+    }
+
+    /// The view whose table this is.
+    pub fn of_table(relation: Oid) -> Result<ViewTable> {
+        match catalog::view_of_table(relation)? {
+            Some(record) => ViewTable::read(record),
+            None => Err(catalog::no_view(relation)?),
+        }
+    }
+
+    /// Whether two views are the same, but for their tables.
+    pub fn is_same(&self, other: &ViewTable) -> bool {
+        self.view == other.view && self.strict == other.strict && self.record.stream == other.record.stream
+    }
+}
+
+fn parse(record: &ViewRecord) -> Result<View> {
+    let wrong = |what: &str, why: String| {
+        Error::new(state::INVALID_PARAMETER, format!("the {what} of the view cannot be read: {why}"))
+            .hint("docs/folds.md tells the language of views.")
+    };
+    let columns: Columns = record.columns.parse().map_err(|why| wrong("columns", format!("{why}")))?;
+    let key: Key = record.key.parse().map_err(|why| wrong("key", format!("{why}")))?;
+    let filter = record.filter.as_deref().map(str::parse::<Filter>).transpose();
+    let filter = filter.map_err(|why| wrong("filter", format!("{why}")))?;
+    if let Some(part) = key.0.iter().find(|part| columns.0.iter().any(|column| column.name == part.name)) {
+        return Err(Error::new(
+            b"42701",
+            format!("column \"{}\" is both in the view's key and among its columns", part.name),
+        )
+        .hint("Give the key another name: key => 'path as name'.")
+        .into());
+    }
+    if let Some(types) = &record.types
+        && let Some(kind) = record.deletes.iter().find(|kind| types.contains(kind))
+    {
+        return Err(Error::new(state::INVALID_PARAMETER, format!("event type \"{kind}\" is both folded and deletes"))
+            .hint("Leave it out of types, or out of delete.")
+            .into());
+    }
+    Ok(View { key, filter, types: record.types.clone(), deletes: record.deletes.clone(), columns })
+}
