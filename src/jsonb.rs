@@ -6,7 +6,9 @@
 //! Code over bytes, safe but for one shortcut: the layout is that of `jsonb.h` and `numeric.c` (unchanged from 9.4 to 18). A malformed
 //! value gives [`JsonbError::Malformed`], never a panic.
 
-use gundb_core::json::{Printer, TooLarge};
+use gundb_core::json::{Json, Limits, Printer, TooLarge};
+use gundb_core::view::{Document, Step};
+use std::borrow::Cow;
 
 /// Nested deeper than this is refused: a limit that leaves ample stack.
 pub const DEPTH_MAX: usize = 1000;
@@ -47,6 +49,81 @@ struct Walk<'a> {
     printer: &'a mut Printer,
     /// The number being printed: its memory serves for all.
     number: String,
+}
+
+/// A jsonb (what follows its varlena header) that paths lead into, of which only what they lead to is read.
+#[derive(Debug)]
+pub struct Binary<'a>(pub &'a [u8]);
+
+impl Document for Binary<'_> {
+    /// A damaged value leads nowhere; `verify` finds it.
+    fn at(&self, steps: &[Step]) -> Option<Cow<'_, Json>> {
+        let mut kind = IS_CONTAINER;
+        let mut value = self.0;
+        if word(value, 0).ok()? & SCALAR != 0 {
+            (kind, value) = element(value, 0)?;
+        }
+        for step in steps {
+            if kind != IS_CONTAINER {
+                return None;
+            }
+            (kind, value) = match step {
+                Step::Name(name) => member(value, name)?,
+                Step::Index(index) => element(value, *index as usize)?,
+            };
+        }
+        leaf(kind, value).map(Cow::Owned)
+    }
+}
+
+/// The value of a key of an object. Keys ascend by length, then by bytes.
+fn member<'a>(bytes: &'a [u8], name: &str) -> Option<(u32, &'a [u8])> {
+    let header = word(bytes, 0).ok()?;
+    if header & OBJECT == 0 {
+        return None;
+    }
+    let count = (header & COUNT) as usize;
+    let mut entries = Entries { bytes, data: 4 + 8 * count, index: 0, start: 0 };
+    let mut found = None;
+    for index in 0..count {
+        let (_, key) = entries.next().ok()?;
+        if key == name.as_bytes() {
+            found = Some(index);
+        }
+    }
+    for _ in 0..found? {
+        entries.next().ok()?;
+    }
+    entries.next().ok()
+}
+
+/// An element of an array.
+fn element(bytes: &[u8], index: usize) -> Option<(u32, &[u8])> {
+    let header = word(bytes, 0).ok()?;
+    let count = (header & COUNT) as usize;
+    if header & OBJECT != 0 || index >= count {
+        return None;
+    }
+    let mut entries = Entries { bytes, data: 4 + 4 * count, index: 0, start: 0 };
+    for _ in 0..index {
+        entries.next().ok()?;
+    }
+    entries.next().ok()
+}
+
+fn leaf(kind: u32, value: &[u8]) -> Option<Json> {
+    match kind {
+        IS_STRING => Some(Json::String(utf8(value).ok()?.to_owned())),
+        IS_FALSE => Some(Json::Bool(false)),
+        IS_TRUE => Some(Json::Bool(true)),
+        IS_NULL => Some(Json::Null),
+        _ => {
+            let mut printer = Printer::new(usize::MAX);
+            let mut walk = Walk { printer: &mut printer, number: String::new() };
+            scalar(kind, value, &mut walk, 0).ok()?;
+            Json::parse(printer.as_str(), Limits { depth: DEPTH_MAX + 1, bytes: usize::MAX }).ok()
+        }
+    }
 }
 
 /// Whether the value is an object.

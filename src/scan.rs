@@ -115,7 +115,9 @@ pub unsafe fn walk(
         let mut row_memory = PgMemoryContexts::new("gundb events");
         let mut each = |slot: *mut pg_sys::TupleTableSlot| {
             let outcome = row_memory.switch_to(|_| found(&stored(slot)));
-            row_memory.reset();
+            if !(*row_memory.value()).isReset {
+                row_memory.reset();
+            }
             pg_sys::check_for_interrupts!();
             outcome
         };

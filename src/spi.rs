@@ -11,8 +11,9 @@ use crate::error::{Failure, Result, internal};
 use core::ffi::{c_char, c_int, c_long};
 use gundb_core::{Chain, Clock, Hlc, Lane};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 // Raw, unguarded: an error must reach `try_pg` whole.
 unsafe extern "C-unwind" {
@@ -201,7 +202,7 @@ pub struct Spi(());
 /// Runs `f` with SPI connected, and with a search path that nobody can write to: no operator or function of a user's
 /// can take the place of PostgreSQL's.
 pub fn connect<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
-    let _pinned = (PINNED.get() == 0).then(Pinned::new);
+    let _pinned = Pinned::unless_pinned();
     connect_as_caller(f)
 }
 
@@ -215,22 +216,30 @@ pub fn connect_as_caller<T>(f: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
     Ok(value)
 }
 
-thread_local! {
-    static PINNED: Cell<u32> = const { Cell::new(0) };
-}
-
 /// The search path, pinned for as long as the value lives.
 struct Pinned(i32);
 
+const PINNED_PATH: &CStr = c"pg_catalog, pg_temp";
+
 impl Pinned {
+    /// Pins the path, unless it is what it should be. (Whether it was pinned before says nothing: a user's function
+    /// that runs inside may have set another.)
+    fn unless_pinned() -> Option<Pinned> {
+        // SAFETY: the setting's value is a NUL-terminated string, or null before it was first set.
+        let is_pinned = unsafe {
+            let path = pg_sys::namespace_search_path;
+            !path.is_null() && CStr::from_ptr(path) == PINNED_PATH
+        };
+        (!is_pinned).then(Pinned::new)
+    }
+
     fn new() -> Pinned {
-        PINNED.set(PINNED.get() + 1);
         // SAFETY: the nest level is closed when the value drops, also while an error unwinds.
         unsafe {
             let pinned = Pinned(pg_sys::NewGUCNestLevel());
             pg_sys::set_config_option(
                 c"search_path".as_ptr(),
-                c"pg_catalog, pg_temp".as_ptr(),
+                PINNED_PATH.as_ptr(),
                 pg_sys::GucContext::PGC_USERSET,
                 pg_sys::GucSource::PGC_S_SESSION,
                 pg_sys::GucAction::GUC_ACTION_SAVE,
@@ -245,7 +254,6 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        PINNED.set(PINNED.get() - 1);
         // SAFETY: gives back what was saved; does not raise.
         unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
     }
@@ -395,6 +403,11 @@ impl Row {
         self.datum(column).map(|datum| unsafe { text_of(datum) }.to_owned())
     }
 
+    pub fn bytes(&self, column: usize) -> Option<Vec<u8>> {
+        // SAFETY: the statement's author knows that the column is bytea.
+        self.datum(column).map(|datum| unsafe { bytes_of(datum) }.to_vec())
+    }
+
     pub fn int8(&self, column: usize) -> Option<i64> {
         self.datum(column).map(|datum| datum.value() as i64)
     }
@@ -468,7 +481,7 @@ fn as_role<T>(role: Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
             unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };
         }
     }
-    let _pinned = Pinned::new();
+    let _pinned = Pinned::unless_pinned();
     let (mut user, mut context) = (Oid::INVALID, 0);
     // SAFETY: the saved values are restored when `_restore` drops, also while an error unwinds.
     let _restore = unsafe {

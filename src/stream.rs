@@ -62,6 +62,7 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
             known.clear();
         } else {
             known.remove(&relation);
+            known.retain(|_, stream| stream.views.iter().all(|view| view.relation != relation));
         }
     });
     if catalog::depends_on(relation) {

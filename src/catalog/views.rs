@@ -243,6 +243,10 @@ pub fn lock_appenders(stream: Oid) -> Result<()> {
 // States
 // ---------------------------------------------------------------------------------------------------------------
 
+fn bytea_arg(bytes: &[u8]) -> spi::Arg {
+    arg::of(pg_sys::BYTEAOID, Some(spi::varlena(bytes)))
+}
+
 fn number_arg(number: i32) -> spi::Arg {
     arg::of(pg_sys::INT4OID, Some(number.into()))
 }
@@ -252,6 +256,18 @@ fn number_arg(number: i32) -> spi::Arg {
 pub fn lock_states(number: i32, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
     as_owner(|| {
         spi::connect(|spi| {
+            // One key, as most transactions have, is found sooner than looked up in an array.
+            if let [key] = keys {
+                let rows = spi.run(
+                    "SELECT state FROM gundb.view_state WHERE view = $1 AND key = $2 FOR UPDATE",
+                    &[number_arg(number), bytea_arg(key)],
+                    Mode::Write,
+                    1,
+                )?;
+                if let Some(state) = rows.first().and_then(|row| row.bytes(1)) {
+                    return Ok(HashMap::from([(key.to_vec(), state)]));
+                }
+            }
             let args = [number_arg(number), arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(keys)))];
             let mut found = HashMap::with_capacity(keys.len());
             for _ in 0..2 {
@@ -262,9 +278,7 @@ pub fn lock_states(number: i32, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Vec<u
                     0,
                 )?;
                 for row in rows.iter() {
-                    // SAFETY: two columns of type bytea.
-                    let bytes = |column| row.datum(column).map(|datum| unsafe { spi::bytes_of(datum) }.to_vec());
-                    if let (Some(key), Some(state)) = (bytes(1), bytes(2)) {
+                    if let (Some(key), Some(state)) = (row.bytes(1), row.bytes(2)) {
                         found.insert(key, state);
                     }
                 }
@@ -289,6 +303,16 @@ pub fn store_states(number: i32, keys: &[&[u8]], states: &[Vec<u8>]) -> Result<(
     let states = states.iter().map(Vec::as_slice).collect::<Vec<_>>();
     as_owner(|| {
         spi::connect(|spi| {
+            if let ([key], [state]) = (keys, states.as_slice()) {
+                return spi
+                    .run(
+                        "UPDATE gundb.view_state SET state = $3 WHERE view = $1 AND key = $2",
+                        &[number_arg(number), bytea_arg(key), bytea_arg(state)],
+                        Mode::Write,
+                        0,
+                    )
+                    .map(drop);
+            }
             let args = [
                 number_arg(number),
                 arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(keys))),
@@ -334,12 +358,7 @@ pub fn all_states(number: i32) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
         spi::connect(|spi| {
             let statement = "SELECT key, state FROM gundb.view_state WHERE view = $1";
             let rows = spi.run(statement, &[number_arg(number)], Mode::Read, 0)?;
-            let pair = |row: Row| {
-                // SAFETY: two columns of type bytea.
-                let bytes = |column| row.datum(column).map(|datum| unsafe { spi::bytes_of(datum) }.to_vec());
-                bytes(1).zip(bytes(2))
-            };
-            Ok(rows.iter().filter_map(pair).collect())
+            Ok(rows.iter().filter_map(|row| row.bytes(1).zip(row.bytes(2))).collect())
         })
     })
 }
@@ -350,6 +369,7 @@ pub fn all_states(number: i32) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
 
 /// The statements by which a view's rows are written and read; each value goes as text, by column.
 pub struct RowStatements {
+    pub put_one: String,
     pub put: String,
     pub delete: String,
     pub read: String,
@@ -379,7 +399,10 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
     };
     let same_key =
         keys.iter().enumerate().map(|(at, (name, kind))| format!("t.{name} = v{}::{kind}", at + 1)).collect();
+    let values_one =
+        join(all.iter().enumerate().map(|(at, (_, kind))| format!("${}::text::{kind}", at + 1)).collect(), ", ");
     Ok(RowStatements {
+        put_one: format!("INSERT INTO {label} ({names}) VALUES ({values_one}) ON CONFLICT ({key_names}) DO {action}"),
         put: format!(
             "INSERT INTO {label} ({names}) SELECT {casts} FROM unnest({}) AS new ({})
              ON CONFLICT ({key_names}) DO {action}",
@@ -417,6 +440,12 @@ pub fn read_rows(statement: &str, columns: usize) -> Result<Vec<Vec<Option<Strin
         let rows = spi.run(statement, &[], Mode::Read, 0)?;
         Ok(rows.iter().map(|row| (1..=columns).map(|column| row.text(column)).collect()).collect())
     })
+}
+
+/// Runs the statement for one row, with its values.
+pub fn write_row(statement: &str, values: &[Option<String>]) -> Result<()> {
+    let args = values.iter().map(|value| arg::text_or_null(value.as_deref())).collect::<Vec<_>>();
+    spi::connect(|spi| spi.run(statement, &args, Mode::Write, 0).map(drop))
 }
 
 /// The values of a row as PostgreSQL prints them once it has read them.

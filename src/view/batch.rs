@@ -1,13 +1,12 @@
 //! What events do to a view, by key.
 
 use crate::catalog::Pending;
-use crate::error::{Result, internal};
+use crate::jsonb::Binary;
 use crate::scan::Stored;
-use crate::stamp;
 use crate::view::table::ViewTable;
-use gundb_core::fold::Appended;
+use gundb_core::fold::{Appended, FoldEvent, group_by_id};
 use gundb_core::view::{EventView, Reading, encode_key};
-use gundb_core::{Datum, Json, Limits, StreamId};
+use gundb_core::{Datum, StreamId};
 use std::collections::BTreeMap;
 
 /// A key's bytes stand in an index entry.
@@ -29,46 +28,37 @@ pub struct Batch {
     pub pending: Vec<Pending>,
 }
 
-/// What a stored event says, read once for all views.
-pub struct Content {
-    data: Json,
-    meta: Json,
+/// Events as folds take them. Where each id is known to stand once, none need be looked for.
+pub fn fold_events(events: Vec<Appended>, ids: Ids) -> Vec<FoldEvent> {
+    match ids {
+        Ids::StandOnce => events.into_iter().map(|event| FoldEvent::new(event.mark, event.effect)).collect(),
+        Ids::MayRepeat => group_by_id(events),
+    }
 }
 
-impl Content {
-    pub fn of(event: &Stored) -> Result<Content> {
-        let json = |bytes| -> Result<Json> {
-            let text = stamp::canonical(bytes, usize::MAX)?;
-            let limits = Limits { depth: crate::jsonb::DEPTH_MAX + 1, bytes: usize::MAX };
-            Json::parse(&text, limits).map_err(|error| internal(format!("a stored event cannot be read: {error}")))
-        };
-        Ok(Content { data: json(event.data)?, meta: json(event.meta)? })
-    }
+/// Whether several events may bear one id: what one run appends bears different ones.
+#[derive(Clone, Copy)]
+pub enum Ids {
+    StandOnce,
+    MayRepeat,
 }
 
 impl Batch {
     /// Adds an event. The view decides whether it takes it.
-    pub fn add(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, content: &Content) {
-        self.add_where(view, stream, event, content, |_| true);
+    pub fn add(&mut self, view: &ViewTable, stream: StreamId, event: &Stored) {
+        self.add_where(view, stream, event, |_| true);
     }
 
     /// As `add`, where the key's bytes fit.
-    pub fn add_where(
-        &mut self,
-        view: &ViewTable,
-        stream: StreamId,
-        event: &Stored,
-        content: &Content,
-        fits: impl Fn(&[u8]) -> bool,
-    ) {
+    pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl Fn(&[u8]) -> bool) {
         let seen = EventView {
             key: event.key,
             kind: event.kind,
             id: event.id,
             site: event.mark.site,
             hlc: event.mark.hlc,
-            data: &content.data,
-            meta: &content.meta,
+            data: &Binary(event.data),
+            meta: &Binary(event.meta),
         };
         let mut cannot = |reason: String| {
             let dot = event.mark.dot(stream);

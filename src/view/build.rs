@@ -9,13 +9,13 @@ use crate::error::{Result, internal};
 use crate::heads;
 use crate::scan::{self, As, Which};
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Content};
+use crate::view::batch::{Batch, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::merge::{self, Fold, Folded, NewRow};
 use crate::view::table::ViewTable;
 use gundb_core::Datum;
-use gundb_core::fold::{Outcome, RowState, group_by_id};
+use gundb_core::fold::{Outcome, RowState};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
@@ -86,12 +86,12 @@ pub unsafe fn retry(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
         let which = Which::OfLane { index: stream.primary_key, site: dot.site, lane: dot.lane, after: dot.seq - 1 };
         unsafe {
             scan::walk(relation, which, As::OfNow, |event| {
-                batch.add(view, stream.id, event, &Content::of(event)?);
+                batch.add(view, stream.id, event);
                 Ok(ControlFlow::Break(()))
             })?;
         }
     }
-    let left = unsafe { merge::merge(relation, stream, view, batch, &tried)? };
+    let left = unsafe { merge::merge(relation, stream, view, batch, Ids::MayRepeat, &tried)? };
     Ok(tried.len() - left)
 }
 
@@ -108,7 +108,7 @@ pub unsafe fn check(
     let pending = catalog::pending_dots(view.number)?.into_iter().collect();
     let mut states = catalog::all_states(view.number)?;
     let keys = view.view.key.0.len();
-    let statements = catalog::row_statements(&view.view, view.relation)?;
+    let statements = view.statements()?;
     let columns = keys + view.view.columns.0.len();
     let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, columns))?;
     let mut rows = rows.into_iter().map(|row| (row[..keys].to_vec(), row)).collect::<HashMap<_, _>>();
@@ -189,8 +189,7 @@ unsafe fn fold_all(
         unsafe {
             scan::walk(relation, Which::All, at, |event| {
                 if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
-                    let content = Content::of(event)?;
-                    batch.add_where(view, stream.id, event, &content, |key| part_of(key, parts) == part);
+                    batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -202,7 +201,7 @@ unsafe fn fold_all(
         let mut built = Vec::with_capacity(batch.groups.len());
         for (bytes, group) in batch.groups {
             let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
-            let folded = unsafe { fold.whole(group_by_id(group.events))? };
+            let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
             contexts.done()?;
             besides.pending.append(&mut fold.pending);
             built.push(Built { bytes, key: group.key, folded });
@@ -232,7 +231,7 @@ unsafe fn fold_running(
     let mut waiting = 0;
     let mut take_in = |batch: &mut Batch| -> bool {
         for (bytes, group) in core::mem::take(&mut batch.groups) {
-            let events = group_by_id(group.events);
+            let events = fold_events(group.events, Ids::StandOnce);
             let (_, state) = states.entry(bytes).or_insert_with(|| (group.key, RowState::empty(&view.shape)));
             match state.merge(&events, &contexts) {
                 Ok(Outcome::Merged(merged)) => *state = merged,
@@ -245,7 +244,7 @@ unsafe fn fold_running(
     unsafe {
         scan::walk(relation, Which::All, at, |event| {
             if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
-                batch.add(view, stream.id, event, &Content::of(event)?);
+                batch.add(view, stream.id, event);
                 waiting += 1;
             }
             if waiting == CHUNK {

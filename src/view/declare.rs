@@ -48,7 +48,7 @@ sql_function! {
         catalog::set_maintained(table, true)?;
         // SAFETY: the table exists; it was looked up in this transaction.
         unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
-        let view = ViewTable { relation: made, number, ..wanted };
+        let view = wanted.with_table(made, number);
         with_stream(table, |relation, stream| {
             // SAFETY: the relation is open, and appenders are locked out.
             unsafe {

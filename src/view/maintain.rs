@@ -7,7 +7,7 @@
 use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
-use crate::view::batch::{Batch, Content};
+use crate::view::batch::{Batch, Ids};
 use crate::view::merge;
 use crate::{run, sql_function, transaction};
 use gundb_core::Lane;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Events read before they are merged: a bound on memory.
-const CHUNK: usize = 50_000;
+const CHUNK: usize = 200_000;
 
 sql_function! {
     /// `gundb.maintain()`: the trigger, AFTER INSERT FOR EACH STATEMENT.
@@ -57,9 +57,8 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     let which = Which::OfLane { index: stream.primary_key, site: run::site()?, lane, after: *after };
     unsafe {
         scan::walk(relation, which, As::OfNow, |event| {
-            let content = Content::of(event)?;
             for (view, batch) in stream.views.iter().zip(&mut batches) {
-                batch.add(view, stream.id, event, &content);
+                batch.add(view, stream.id, event);
             }
             *after = event.mark.seq;
             events += 1;
@@ -72,7 +71,7 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     // Said first: what a trigger on a view's table appends meanwhile comes after.
     transaction::with(|t| t.view(stream.table, lane, *after));
     for (view, batch) in stream.views.iter().zip(batches) {
-        unsafe { merge::merge(relation, stream, view, batch, &BTreeMap::new())? };
+        unsafe { merge::merge(relation, stream, view, batch, Ids::StandOnce, &BTreeMap::new())? };
     }
     Ok(events == CHUNK)
 }

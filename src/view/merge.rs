@@ -8,12 +8,12 @@ use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
 use crate::spi::as_table_owner;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Content};
+use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
-use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState, group_by_id};
+use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
 use gundb_core::{Datum, DatumType, Dot};
 use pgrx::pg_sys;
@@ -35,33 +35,37 @@ pub unsafe fn merge(
     stream: &Stream,
     view: &ViewTable,
     batch: Batch,
+    ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
     let Batch { groups, skipped, mut pending } = batch;
-    let keys = groups.keys().map(Vec::as_slice).collect::<Vec<_>>();
-    let states = if keys.is_empty() { Default::default() } else { catalog::lock_states(view.number, &keys)? };
+    let states = if groups.is_empty() {
+        Default::default()
+    } else {
+        catalog::lock_states(view.number, &groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?
+    };
     let contexts = Lookup::new(stream.id);
     let (mut changed_keys, mut changed_states, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (bytes, group) in &groups {
-        let stored = states.get(bytes).map_or(&[][..], Vec::as_slice);
+    for (bytes, Group { key, events }) in groups {
+        let stored = states.get(&bytes).map_or(&[][..], Vec::as_slice);
         let before = if stored.is_empty() {
             RowState::empty(&view.shape)
         } else {
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
-        let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
-        let (after, values) = unsafe { fold.take(before.clone(), group_by_id(group.events.iter().cloned()))? };
+        let mut fold = Fold::new(relation, stream, view, &contexts, &key);
+        let (after, values) = unsafe { fold.take(before.clone(), fold_events(events, ids))? };
         contexts.done()?;
         pending.append(&mut fold.pending);
         let encoded = after.encode();
         if encoded == stored {
             continue;
         }
-        changed_keys.push(bytes.as_slice());
+        changed_keys.push(bytes);
         changed_states.push(encoded);
         match values {
-            Some(values) => rows.push(NewRow { key: group.key.clone(), values: Some(values) }),
-            None if before.exists() => gone.push(NewRow { key: group.key.clone(), values: None }),
+            Some(values) => rows.push(NewRow { key, values: Some(values) }),
+            None if before.exists() => gone.push(NewRow { key, values: None }),
             None => {}
         }
     }
@@ -72,7 +76,8 @@ pub unsafe fn merge(
         return Err(refusal(view, first)?);
     }
     if !changed_keys.is_empty() {
-        catalog::store_states(view.number, &changed_keys, &changed_states)?;
+        let keys = changed_keys.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        catalog::store_states(view.number, &keys, &changed_states)?;
     }
     write(view, &rows, &gone)?;
     if !pending.is_empty() {
@@ -89,7 +94,7 @@ pub fn write(view: &ViewTable, rows: &[NewRow], gone: &[NewRow]) -> Result<()> {
     if rows.is_empty() && gone.is_empty() {
         return Ok(());
     }
-    let statements = catalog::row_statements(&view.view, view.relation)?;
+    let statements = view.statements()?;
     let keys = view.view.key.0.len();
     let key_column = |rows: &[NewRow], at: usize| rows.iter().map(|row| Some(row.key[at].to_string())).collect();
     as_table_owner(view.relation, || {
@@ -98,7 +103,11 @@ pub fn write(view: &ViewTable, rows: &[NewRow], gone: &[NewRow]) -> Result<()> {
                 let columns = (0..keys).map(|at| key_column(gone, at)).collect::<Vec<_>>();
                 catalog::write_rows(&statements.delete, &columns)?;
             }
-            if !rows.is_empty() {
+            if let [NewRow { key, values: Some(values) }] = rows {
+                let key = key.iter().map(|datum| Some(datum.to_string()));
+                let row = key.chain(values.iter().map(FoldValue::sql_text)).collect::<Vec<_>>();
+                catalog::write_row(&statements.put_one, &row)?;
+            } else if !rows.is_empty() {
                 let values = |at: usize| {
                     rows.iter().map(|row| row.values.as_ref().and_then(|values| values[at].sql_text())).collect()
                 };
@@ -217,14 +226,14 @@ impl<'a> Fold<'a> {
                     && !pending.contains(&dot)
                     && !self.pending.iter().any(|left_out| left_out.dot == dot)
                 {
-                    let content = Content::of(event)?;
-                    all.add_where(self.view, self.stream.id, event, &content, |key| key == wanted);
+                    all.add_where(self.view, self.stream.id, event, |key| key == wanted);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let events = all.groups.remove(&wanted).map(|group| group.events).unwrap_or_default();
-        let folded = RowState::refold(&self.view.shape, &group_by_id(events), self.contexts);
+        let events =
+            all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default();
+        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
         Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
     }
 

@@ -1,10 +1,11 @@
 //! A view as a backend knows it: read with its stream, forgotten when the stream's table changes.
 
-use crate::catalog::{self, ViewRecord};
-use crate::error::{Error, Result, state};
+use crate::catalog::{self, RowStatements, ViewRecord};
+use crate::error::{Error, Result, internal, state};
 use gundb_core::fold::Shape;
 use gundb_core::view::{Columns, Filter, Key, View};
 use pgrx::pg_sys::Oid;
+use std::cell::OnceCell;
 
 pub struct ViewTable {
     pub relation: Oid,
@@ -15,6 +16,7 @@ pub struct ViewTable {
     pub view: View,
     pub shape: Shape,
     pub record: ViewRecord,
+    statements: OnceCell<RowStatements>,
 }
 
 impl ViewTable {
@@ -22,7 +24,15 @@ impl ViewTable {
     pub fn read(record: ViewRecord) -> Result<ViewTable> {
         let view = parse(&record)?;
         let shape = view.shape();
-        Ok(ViewTable { relation: record.relation, number: record.number, strict: record.strict, view, shape, record })
+        Ok(ViewTable {
+            relation: record.relation,
+            number: record.number,
+            strict: record.strict,
+            view,
+            shape,
+            record,
+            statements: OnceCell::new(),
+        })
     }
 
     /// The views of a stream.
@@ -36,6 +46,20 @@ impl ViewTable {
             Some(record) => ViewTable::read(record),
             None => Err(catalog::no_view(relation)?),
         }
+    }
+
+    /// The view with a table.
+    pub fn with_table(self, relation: Oid, number: i32) -> ViewTable {
+        ViewTable { relation, number, statements: OnceCell::new(), ..self }
+    }
+
+    /// How its rows are written and read. What is known of a view is forgotten when its table is renamed.
+    pub fn statements(&self) -> Result<&RowStatements> {
+        if self.statements.get().is_none() {
+            let statements = catalog::row_statements(&self.view, self.relation)?;
+            return Ok(self.statements.get_or_init(|| statements));
+        }
+        self.statements.get().ok_or_else(|| internal("a view has no statements"))
     }
 
     /// Whether two views are the same, but for their tables.

@@ -24,4 +24,4 @@ pub use definition::{ReadError, Reading, View};
 pub use filter::{Condition, Filter, Literal, Test};
 pub use key::{Key, KeyPart, decode_key, encode_key};
 pub use language::{LanguageError, LanguageProblem};
-pub use path::{EventView, Path, Root, Step};
+pub use path::{Document, EventView, Path, Root, Step};

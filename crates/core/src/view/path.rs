@@ -14,6 +14,26 @@ use crate::id::SiteId;
 use crate::json::Json;
 use crate::suggest::similar;
 
+/// A JSON document that paths lead into: parsed, or in a store's own form, of which only what is asked for is read.
+pub trait Document: fmt::Debug {
+    /// What stands at the end of these steps, or None where they lead nowhere.
+    fn at(&self, steps: &[Step]) -> Option<Cow<'_, Json>>;
+}
+
+impl Document for Json {
+    fn at(&self, steps: &[Step]) -> Option<Cow<'_, Json>> {
+        let mut place = self;
+        for step in steps {
+            place = match (step, place) {
+                (Step::Name(name), Json::Object(object)) => object.get(name)?,
+                (Step::Index(index), Json::Array(items)) => items.get(usize::try_from(*index).ok()?)?,
+                _ => return None,
+            };
+        }
+        Some(Cow::Borrowed(place))
+    }
+}
+
 /// An event as views see it.
 #[derive(Debug, Clone, Copy)]
 pub struct EventView<'a> {
@@ -28,9 +48,9 @@ pub struct EventView<'a> {
     /// Its stamp.
     pub hlc: Hlc,
     /// What it says.
-    pub data: &'a Json,
+    pub data: &'a dyn Document,
     /// What is said about it.
-    pub meta: &'a Json,
+    pub meta: &'a dyn Document,
 }
 
 /// Where a path begins.
@@ -80,23 +100,15 @@ impl Path {
     /// What stands there (its sign not turned), or None where the path leads nowhere.
     pub fn find<'a>(&self, event: &EventView<'a>) -> Option<Cow<'a, Json>> {
         let text = |text: &str| Some(Cow::Owned(Json::String(text.to_owned())));
-        let mut place = match self.root {
-            Root::Data => event.data,
-            Root::Meta => event.meta,
-            Root::Key => return text(event.key?),
-            Root::Type => return text(event.kind),
-            Root::Id => return text(&event.id.to_string()),
-            Root::Site => return text(&event.site.to_string()),
-            Root::Hlc => return text(&event.hlc.to_string()),
-        };
-        for step in &self.steps {
-            place = match (step, place) {
-                (Step::Name(name), Json::Object(object)) => object.get(name)?,
-                (Step::Index(index), Json::Array(items)) => items.get(usize::try_from(*index).ok()?)?,
-                _ => return None,
-            };
+        match self.root {
+            Root::Data => event.data.at(&self.steps),
+            Root::Meta => event.meta.at(&self.steps),
+            Root::Key => text(event.key?),
+            Root::Type => text(event.kind),
+            Root::Id => text(&event.id.to_string()),
+            Root::Site => text(&event.site.to_string()),
+            Root::Hlc => text(&event.hlc.to_string()),
         }
-        Some(Cow::Borrowed(place))
     }
 
     /// The name that a column from here has unless it is given one.
