@@ -32,6 +32,10 @@ impl<K: Key, C: Content> Causal<K, C> {
         &self.live
     }
 
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Replaces what lives under a key. The delta says what was added and what was seen there.
     pub(super) fn write(&mut self, key: K, content: C, replica: Replica) -> Result<Causal<K, C>, MutationError> {
         let number = self.seen.last(replica).checked_add(1).ok_or(MutationError::Overflow)?;

@@ -3,6 +3,7 @@
 //! What must always hold here: each is [`Causal`] under a name; an act that adds says who acts, one that only drops need not.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::causal::Causal;
 use super::entry::{JsonText, Put};
@@ -25,6 +26,7 @@ macro_rules! causal_state {
 
         impl State for $name {
             const KIND: Kind = $kind;
+            const IN_PLACE: bool = false;
             fn merge(&mut self, other: &$name) {
                 self.0.merge(&other.0);
             }
@@ -45,6 +47,9 @@ macro_rules! causal_state {
             }
             fn counts(&self) -> (usize, usize, usize) {
                 self.0.counts()
+            }
+            fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+                self.0.seen().first_of(family)
             }
         }
     };

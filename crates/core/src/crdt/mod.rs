@@ -17,6 +17,7 @@
 //! | `grow` | `gset` |
 //! | `text` | JSON in and out |
 //! | `value` | any of them: bytes, text, merge, inspect |
+//! | `merger` | many of them merged into one |
 
 mod bounded;
 mod causal;
@@ -24,6 +25,7 @@ mod counter;
 mod entry;
 mod grow;
 mod kinds;
+mod merger;
 mod register;
 mod replica;
 mod seen;
@@ -34,6 +36,7 @@ pub use bounded::Bcounter;
 pub use counter::{Gcounter, Pncounter};
 pub use grow::Gset;
 pub use kinds::{DwFlag, Flag, Map, Mv, RwSet, Set};
+pub use merger::Merger;
 pub use register::Lww;
 pub use replica::{Replica, ReplicaTextError, Tick};
 pub use seen::Seen;

@@ -3,15 +3,19 @@
 //! What must always hold here: the order of replicas is the order of their texts and bytes.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
 use crate::bytes::{DecodeError, Reader};
+use crate::chain::{domain, hash};
 use crate::datum::excerpt;
 use crate::id::SiteId;
 
-/// A site and its incarnation (best effort: what changes when a database is copied or restored), or a number drawn for `reissue`.
+/// A site and its incarnation (best effort: what changes when a database is copied or restored).
+///
+/// The low half of the incarnation is 0, or a number drawn for a value that was reissued: these are one family, of which only one acts on a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     /// The site.
@@ -32,6 +36,23 @@ pub struct Tick {
 impl Replica {
     /// The length of the encoding.
     pub(crate) const BYTES: usize = 24;
+
+    /// The replica that a site's database is, told from its copies by the server's system identifier and timeline and the database's oid.
+    pub fn of_database(site: SiteId, system: u64, timeline: u32, database: u32) -> Replica {
+        let hash = hash(&[&domain::REPLICA, &system.to_be_bytes(), &timeline.to_be_bytes(), &database.to_be_bytes()]);
+        let [a, b, c, d, ..] = hash;
+        Replica { site, incarnation: u64::from(u32::from_be_bytes([a, b, c, d])) << 32 }
+    }
+
+    /// One of the family that has not acted yet, where the number is random. Of 0 it is the database itself.
+    pub fn reissued(self, random: u32) -> Replica {
+        Replica { incarnation: self.incarnation >> 32 << 32 | u64::from(random), ..self }
+    }
+
+    /// The database itself, and all under which it reissued a value.
+    pub(super) fn family(self) -> RangeInclusive<Replica> {
+        self.reissued(0)..=self.reissued(u32::MAX)
+    }
 
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.site.0.as_bytes());
