@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `replica` | who acts, and one act |
 //! | `seen` | which acts a value has seen |
+//! | `ticks` | the acts that live under one key |
 //! | `causal` | entries that live until seen and dropped |
 //! | `entry` | what such entries are known by and hold |
 //! | `kinds` | `mv set rw_set flag dw_flag map`: all of them causal |
@@ -30,6 +31,7 @@ mod register;
 mod replica;
 mod seen;
 mod text;
+mod ticks;
 mod value;
 
 pub use bounded::Bcounter;
