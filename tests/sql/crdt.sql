@@ -108,7 +108,8 @@ SELECT state, answer FROM pg_temp.attempt('SELECT abs(hits) FROM page');
 -- What is refused.
 SELECT a.* FROM unnest(ARRAY['SELECT ''{}''::gundb.gcounter + -1', 'SELECT ''{}''::gundb.bcounter + -1', 'SELECT ''{}''::gundb.bcounter - -1', 'SELECT ''{}''::gundb.bcounter - 1',
     'SELECT ''{}''::gundb.pncounter - -9223372036854775808', 'SELECT (''{}''::gundb.gcounter + 9223372036854775807 + 9223372036854775807 + 1) + 1',
-    'SELECT (''{}''::gundb.gcounter + 9223372036854775807 + 1)::bigint', 'UPDATE page SET hits = hits + NULL']) AS s, pg_temp.attempt(s) AS a;
+    'SELECT (''{}''::gundb.gcounter + 9223372036854775807 + 1)::bigint']) AS s, pg_temp.attempt(s) AS a;
+SELECT a.state, a.answer FROM pg_temp.attempt('UPDATE page SET hits = hits + NULL') AS a;
 SELECT ('{}'::gundb.gcounter + 9223372036854775807 + 9223372036854775807 + 1)::numeric, ('{}'::gundb.pncounter + -9223372036854775808)::bigint;
 SELECT '{}'::gundb.gcounter + NULL IS NULL AS plus, NULL::gundb.pncounter - 1 IS NULL AS minus;
 
