@@ -29,12 +29,13 @@ CREATE FUNCTION replica(i int) RETURNS text LANGUAGE sql IMMUTABLE
 CREATE TABLE one (n numeric, c gundb.gcounter, p gundb.pncounter, s gundb.set);
 INSERT INTO one SELECT i, format('{"gcounter": {"%s": %s}}', replica(i % 10), i)::gundb.gcounter,
     format('{"pncounter": {"%s": [%s, %s]}}', replica(i % 10), i, i / 2)::gundb.pncounter,
-    format('{"set": {"live": [["element %s", "%s", %s]], "seen": {"%2\$s": [[%3\$s, %3\$s]]}}}', i % 1000, replica(i % 10), i)::gundb.set
+    format('{"set": {"live": [["element %s", "%s", %s]], "seen": {"%2\$s": [[%3\$s, %3\$s]]}}}', i % 1000, replica(i % 10), 1 + i / 10)::gundb.set
   FROM generate_series(1, $rows) AS i;
 CREATE TABLE three (n numeric, c gundb.gcounter);
 INSERT INTO three SELECT i, format('{"gcounter": {"%s": %s, "%s": %2\$s, "%s": %2\$s}}', replica(0), i, replica(1), replica(2))::gundb.gcounter
   FROM generate_series(1, $rows) AS i;
 VACUUM ANALYZE one; VACUUM ANALYZE three;
+CREATE TABLE sized (s gundb.set);
 SQL
 
 echo "| aggregate over $rows rows | ms | speed, of sum(numeric)'s |"
@@ -59,8 +60,7 @@ echo '| elements | µs an add | µs contains | bytes stored |'
 echo '|---|---|---|---|'
 for elements in 100 1000 10000; do
     sql <<SQL
-DROP TABLE IF EXISTS sized;
-CREATE TABLE sized (s gundb.set);
+TRUNCATE sized;
 INSERT INTO sized SELECT format('{"set": {"live": [%s], "seen": {"%s": [[1, %s]]}}}',
     string_agg(format('["element %s", "%s", %s]', i, replica(0), i), ', '), replica(0), $elements)::gundb.set FROM generate_series(1, $elements) AS i;
 SQL
