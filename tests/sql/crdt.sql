@@ -7,6 +7,15 @@
 CREATE FUNCTION pg_temp.shown(text text) RETURNS text LANGUAGE sql AS $$
     SELECT regexp_replace(regexp_replace(replace(text, gundb.site_id()::text, 'here'), 'here/[0-9a-f]{8}([0-9a-f]{8})',
         'here/…', 'g'), '\d{4}-\d\d-\d\dT[\d:.]+Z-[0-9a-f]{4}', 'now', 'g') $$;
+-- The first act of all draws the site, whoever acts; so it cannot be read-only.
+CREATE ROLE gundb_visitor;
+SET ROLE gundb_visitor;
+BEGIN READ ONLY;
+SELECT ('{}'::gundb.gset || gundb.add('{}'::gundb.gset, 'x'))::text[];
+SELECT a.state, a.answer FROM pg_temp.attempt($$SELECT '{}'::gundb.gcounter + 1$$) AS a;
+COMMIT;
+SELECT ('{}'::gundb.gcounter + 1)::bigint;
+RESET ROLE;
 SELECT gundb.replica() ~ ('^' || gundb.site_id() || '/[0-9a-f]{8}00000000$') AS replica;
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -227,7 +236,6 @@ COMMIT;
 -- Others than the owner; parallel workers
 -- ---------------------------------------------------------------------------------------------------------------------
 
-CREATE ROLE gundb_visitor;
 GRANT SELECT, UPDATE ON page, person, cart TO gundb_visitor;
 SET ROLE gundb_visitor;
 UPDATE page SET hits = hits + 1, score = score - 1 WHERE url = '/copy';

@@ -551,6 +551,19 @@ fn json_that_is_too_deep_for_the_text_is_refused_in_bytes_as_well() {
 }
 
 #[test]
+fn a_text_may_be_longer_than_any_encoding_but_not_a_short_text_of_long_numbers() {
+    let mut set = Gset::default();
+    set.add(&"\u{1}".repeat(12 << 20)).unwrap();
+    let value = Crdt::from(set);
+    let text = value.to_string();
+    assert!(text.len() > Crdt::BYTES_MAX && value.encode().len() < Crdt::BYTES_MAX);
+    assert!(text.parse() == Ok(value), "a long text does not read back");
+    let numbers = vec!["1e131071"; 600].join(",");
+    let error = format!("{{\"lww\": [{numbers}]}}").parse::<Crdt>().unwrap_err();
+    assert!(error.to_string().contains("longer than 67108864 bytes"), "{error}");
+}
+
+#[test]
 fn malformed_texts_are_refused_with_the_reason() {
     let error = |text: &str| text.parse::<Crdt>().unwrap_err().to_string();
     let who = replica(0);

@@ -23,8 +23,13 @@ pub(super) const VALUE_LIMITS: Limits = Limits { depth: TEXT_DEPTH_MAX, bytes: V
 /// A thousand levels, and the few around a value.
 pub(super) const TEXT_DEPTH_MAX: usize = 1010;
 
-/// The text of a value is many times its bytes, since it spells each replica out; PostgreSQL's texts end here.
-const TEXT_LIMITS: Limits = Limits { depth: TEXT_DEPTH_MAX, bytes: (1 << 30) - 2 };
+/// What a value's text may cost. It spells each replica out and so is many times as long as the bytes, up to PostgreSQL's longest text; but it cannot come
+/// to more than the spaces that it lacks make it, so a short text of huge numbers is refused early.
+fn text_limits(text: &str) -> Limits {
+    const TEXT_BYTES_MAX: usize = (1 << 30) - 2;
+    let bytes = text.len().saturating_mul(2).clamp(VALUE_BYTES_MAX, TEXT_BYTES_MAX);
+    Limits { depth: TEXT_DEPTH_MAX, bytes }
+}
 
 /// What every kind of value can do.
 pub trait State: Clone + Eq + Default {
@@ -337,7 +342,7 @@ impl Crdt {
 
     /// Reads the text of a value of one kind; `{}` is the empty one.
     pub fn parse_as(text: &str, kind: Kind) -> Result<Crdt, CrdtTextError> {
-        let json = Json::parse(text, TEXT_LIMITS)?;
+        let json = Json::parse(text, text_limits(text))?;
         if json == Json::Object(Object::default()) {
             return Ok(Crdt::empty(kind));
         }
@@ -399,6 +404,6 @@ impl FromStr for Crdt {
 
     /// Reads what printing gives, in any order of keys and with any white space.
     fn from_str(text: &str) -> Result<Crdt, CrdtTextError> {
-        Crdt::from_json(&Json::parse(text, TEXT_LIMITS)?)
+        Crdt::from_json(&Json::parse(text, text_limits(text))?)
     }
 }
