@@ -143,7 +143,7 @@ BEGIN
             CREATE FUNCTION gundb.reissue(value gundb.%1$I) RETURNS gundb.%1$I
                 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_crdt_reissue';
             COMMENT ON FUNCTION gundb.reissue(gundb.%1$I) IS
-                'A copy worth the same that can change beside the original, and meet it again: all in it was done by a replica drawn for it, as which this site acts on it from now on.';
+                'A copy worth the same that can change beside the original, and meet it again: all in it was done by a replica drawn for it, as which this database acts on it from now on.';
             $sql$, kind.name, kind.worth, kind.symbol);
     END LOOP;
 END
@@ -158,7 +158,7 @@ CREATE CAST (gundb.rw_set  AS text[])  WITH FUNCTION gundb.value(gundb.rw_set)  
 CREATE FUNCTION gundb.replica() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_replica';
 COMMENT ON FUNCTION gundb.replica() IS
-    'As whom this database acts on CRDT values: its site, and its incarnation, which a restored backup, a promoted standby or a copy does not share (best effort: system identifier, timeline, database oid). 25006 during recovery.';
+    'As whom this database acts on CRDT values: its site, and its incarnation, which a recovered backup, a promoted standby or a database made from a dump or template does not share (best effort: system identifier, timeline, database oid; a copied data directory does share it). 25006 during recovery.';
 
 -- --------------------------------------------------------------------------------------------------------------------
 -- Counters

@@ -1,6 +1,6 @@
 //! What this site does to a value.
 //!
-//! Must hold: who acts is this database, told from its copies and restored backups as far as the system identifier, the
+//! Must hold: who acts is this database, told from its copies and recovered backups as far as the system identifier, the
 //! timeline and the database's oid tell; on a value that was reissued here, the replica that was drawn for it.
 
 use super::{misdeclared, stored, too_large, value};
