@@ -125,7 +125,7 @@ BEGIN
                 COMBINEFUNC = gundb.crdt_merge_combine, SERIALFUNC = gundb.crdt_merge_serial,
                 DESERIALFUNC = gundb.crdt_merge_deserial, PARALLEL = SAFE
             );
-            COMMENT ON AGGREGATE gundb.merge(gundb.%1$I) IS 'All that was done to any of the values, NULLs aside; NULL of none.';
+            COMMENT ON AGGREGATE gundb.merge(gundb.%1$I) IS 'All that was done to any of the copies of one value, NULLs aside; NULL of none. Values begun in different rows of one database are no copies: reissue them first.';
 
             CREATE FUNCTION gundb.value(value gundb.%1$I) RETURNS %2$s
                 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'gundb_crdt_%3$s';

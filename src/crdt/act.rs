@@ -56,7 +56,7 @@ sql_function! {
 sql_function! {
     /// `reissue(value)`
     fn gundb_crdt_reissue(call) {
-        let own = database()?.reissued(u32::from_be_bytes(random::bytes::<4>()?).max(1));
+        let own = database()?.reissued(u64::from_be_bytes(random::bytes::<8>()?));
         stored(&value(call, 0)?.reissue(own)?)
     }
 }

@@ -5,7 +5,7 @@
 \set paris '0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10/00000001000000aa'
 \set tokyo '11111111-1111-1111-1111-111111111111/00000002000000bb'
 CREATE FUNCTION pg_temp.shown(text text) RETURNS text LANGUAGE sql AS $$
-    SELECT regexp_replace(regexp_replace(replace(text, gundb.site_id()::text, 'here'), 'here/[0-9a-f]{8}([0-9a-f]{8})',
+    SELECT regexp_replace(regexp_replace(replace(text, gundb.site_id()::text, 'here'), 'here/[0-9a-f]{16}',
         'here/…', 'g'), '\d{4}-\d\d-\d\dT[\d:.]+Z-[0-9a-f]{4}', 'now', 'g') $$;
 -- The first act of all draws the site, whoever acts; so it cannot be read-only.
 CREATE ROLE gundb_visitor;
@@ -16,7 +16,7 @@ SELECT a.state, a.answer FROM pg_temp.attempt($$SELECT '{}'::gundb.gcounter + 1$
 COMMIT;
 SELECT ('{}'::gundb.gcounter + 1)::bigint;
 RESET ROLE;
-SELECT gundb.replica() ~ ('^' || gundb.site_id() || '/[0-9a-f]{8}00000000$') AS replica;
+SELECT gundb.replica() ~ ('^' || gundb.site_id() || '/[0-9a-f]{5}0{11}$') AS replica;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- All kinds alike
@@ -166,6 +166,10 @@ SELECT gundb.add(NULL::gundb.set, 'x') IS NULL AS set, gundb.add('{}'::gundb.gse
 INSERT INTO cart (id, items) SELECT 2, gundb.reissue(items) FROM cart WHERE id = 1;
 UPDATE cart SET items = gundb.add(items, CASE id WHEN 1 THEN 'one' ELSE 'two' END);
 SELECT gundb.merge(items)::text[] FROM cart;
+-- Different values number their acts alike too, so a merge takes them for copies; reissued, they come together.
+SELECT cardinality(gundb.value(gundb.merge(s))) AS taken_for_copies, cardinality(gundb.value(gundb.merge(gundb.reissue(s)))) AS together,
+       gundb.merge(c)::bigint AS greatest, gundb.merge(gundb.reissue(c))::bigint AS total
+FROM (SELECT gundb.add('{}'::gundb.set, 'x' || i) AS s, '{}'::gundb.gcounter + i AS c FROM generate_series(1, 1000) AS i OFFSET 0) AS v;
 INSERT INTO page (url, hits, score, stock) SELECT '/copy', gundb.reissue(hits), gundb.reissue(score), gundb.reissue(stock || ('{}'::gundb.bcounter + 7)) FROM page WHERE url = '/';
 UPDATE page SET hits = hits + 1, stock = stock - 1 WHERE url = '/copy';
 SELECT url, hits::bigint, score::bigint, stock::bigint, gundb.available(stock) FROM page ORDER BY url;

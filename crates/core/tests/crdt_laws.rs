@@ -233,7 +233,7 @@ proptest! {
         for step in 0..steps {
             act(&mut original, Act::new(&mut chance, step, 0));
         }
-        let mut copy = original.reissue(database.reissued(1 + chance.below(99) as u32)).unwrap();
+        let mut copy = original.reissue(database.reissued(1 + chance.below(99) as u64)).unwrap();
         let (mut apart, mut both) = (original.clone(), merged(&original, &copy));
         for step in 0..steps {
             let one = Act::new(&mut chance, steps + step, 0);
