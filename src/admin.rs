@@ -221,10 +221,7 @@ sql_function! {
 
 sql_function! {
     /// `hlc_now()`
-    fn gundb_hlc_now(_call) {
-        let (database, _) = run::open()?;
-        Ok(ret::hlc(run::stamp(database, run::now_ms())?.hlc))
-    }
+    fn gundb_hlc_now(_call) { Ok(ret::hlc(run::next_stamp()?)) }
 }
 
 /// Locks every appender out of every stream until the end of the transaction, and says which streams there are. The

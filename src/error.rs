@@ -38,6 +38,7 @@ pub mod state {
     pub const OUT_OF_RANGE: &[u8; 5] = b"22003";
     pub const NOT_NULL: &[u8; 5] = b"23502";
     pub const UNIQUE: &[u8; 5] = b"23505";
+    pub const CHECK: &[u8; 5] = b"23514";
     pub const READ_ONLY: &[u8; 5] = b"25006";
     pub const WRONG_STATE: &[u8; 5] = b"55000";
     pub const PRIVILEGE: &[u8; 5] = b"42501";

@@ -9,15 +9,18 @@
 //! | `catalog` | every statement against gundb's own tables |
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
 //! | `view` | tables of current state, maintained in the transaction that appends |
+//! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
 //! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
 
 mod admin;
+mod aggregate;
 mod append;
 mod boundary;
 mod call;
 mod catalog;
 mod causality;
 mod consumer;
+mod crdt;
 mod drops;
 mod duplicate;
 mod error;

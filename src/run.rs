@@ -126,6 +126,25 @@ fn end_of_time() -> Error {
         .hint("Check the server's clock.")
 }
 
+/// A stamp of this site's clock, greater than every one before it.
+pub fn next_stamp() -> Result<Hlc> {
+    let (database, _) = open()?;
+    Ok(stamp(database, now_ms())?.hlc)
+}
+
+/// This site, for what is done to many rows: the first opens the run if it may, and the others find it open.
+pub fn site_of_writer() -> Result<SiteId> {
+    if let Some(site) = database()?.site() {
+        return Ok(site);
+    }
+    // SAFETY: reads a flag.
+    if unsafe { pg_sys::XactReadOnly } {
+        return site();
+    }
+    open()?;
+    site()
+}
+
 /// This site: known from its last run, so also on a standby. Opens a run, and so writes, where there never was one.
 pub fn site() -> Result<SiteId> {
     if let Some(site) = database()?.site() {

@@ -3,8 +3,9 @@
 //!
 //! Malformed text is 22P02, malformed binary 22P03, never NULL and never a panic.
 
+use crate::aggregate::{self, pass, state_or_new};
 use crate::call::{Call, ret};
-use crate::error::{Error, Failure, Result, state};
+use crate::error::{Error, Result, state};
 use crate::sql_function;
 use core::cmp::Ordering;
 use core::str::FromStr;
@@ -12,19 +13,18 @@ use gundb_core::{Chain, Clock, Dot, Hlc, Lane, SiteId, StreamId, StreamName};
 use pgrx::pg_sys::{self, Datum};
 use uuid::Uuid;
 
-fn malformed(type_name: &str, text: &str, why: impl core::fmt::Display) -> Failure {
+/// What is not the text of a type.
+pub fn malformed(type_name: &str, text: &str, why: impl core::fmt::Display) -> Error {
     // A literal of a million entries is not repeated in full.
     let shown: String = text.chars().take(100).collect();
     let dots = if shown.len() < text.len() { "…" } else { "" };
     Error::new(state::INVALID_TEXT, format!("invalid input syntax for type gundb.{type_name}: \"{shown}{dots}\""))
         .detail(why.to_string())
-        .into()
 }
 
-fn malformed_binary(type_name: &str, why: impl core::fmt::Display) -> Failure {
-    Error::new(state::INVALID_BINARY, format!("invalid binary value of type gundb.{type_name}"))
-        .detail(why.to_string())
-        .into()
+/// What is not the binary form of a type.
+pub fn malformed_binary(type_name: &str, why: impl core::fmt::Display) -> Error {
+    Error::new(state::INVALID_BINARY, format!("invalid binary value of type gundb.{type_name}")).detail(why.to_string())
 }
 
 fn parse<T: FromStr>(call: Call, type_name: &str) -> Result<T>
@@ -32,11 +32,11 @@ where
     T::Err: core::fmt::Display,
 {
     let text = call.required(call.c_string(0), "value")?;
-    T::from_str(text.trim_ascii()).map_err(|why| malformed(type_name, text, why))
+    T::from_str(text.trim_ascii()).map_err(|why| malformed(type_name, text, why).into())
 }
 
 /// All bytes of the message that is being received.
-fn received<'a>(call: Call) -> Result<&'a [u8]> {
+pub fn received<'a>(call: Call) -> Result<&'a [u8]> {
     let buffer = call.required(call.arg(0), "value")?.cast_mut_ptr::<pg_sys::StringInfoData>();
     // SAFETY: a receive function is given a StringInfo; reading moves its cursor to the end, as PostgreSQL expects.
     unsafe {
@@ -50,7 +50,7 @@ fn word(call: Call, type_name: &str) -> Result<u64> {
     let bytes = received(call)?;
     <[u8; 8]>::try_from(bytes)
         .map(u64::from_be_bytes)
-        .map_err(|_| malformed_binary(type_name, format!("it takes 8 bytes, not {}", bytes.len())))
+        .map_err(|_| malformed_binary(type_name, format!("it takes 8 bytes, not {}", bytes.len())).into())
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -361,52 +361,32 @@ sql_function! {
     }
 }
 
-// The aggregate clock_of keeps its clock in Rust memory for the length of the aggregation.
-
-fn aggregate_state(call: Call, i: usize) -> Option<&'static mut Clock> {
-    // SAFETY: the state is a clock made by `new_state`, owned by the aggregate's memory context.
-    call.arg(i).map(|datum| unsafe { &mut *datum.cast_mut_ptr::<Clock>() })
-}
-
-fn new_state(call: Call, clock: Clock) -> Result<Datum> {
-    let mut context = core::ptr::null_mut();
-    // SAFETY: fcinfo is valid.
-    if unsafe { pg_sys::AggCheckCallContext(call.fcinfo(), &mut context) } == 0 {
-        return Err(Error::new(state::WRONG_OBJECT, "this function can only be called by an aggregate").into());
-    }
-    // The context outlives the aggregation and drops the clock when it goes.
-    let pointer = pgrx::PgMemoryContexts::For(context).leak_and_drop_on_delete(clock);
-    Ok(Datum::from(pointer))
-}
+// The aggregate clock_of.
 
 sql_function! {
     /// `clock_of_add`
     fn gundb_clock_of_add(call) {
-        let state = match aggregate_state(call, 0) {
-            Some(_) => call.arg(0).unwrap_or(Datum::null()),
-            None => new_state(call, Clock::new())?,
-        };
+        let (clock, datum) = state_or_new::<Clock>(call)?;
         if let Some(dot) = call.dot(1)? {
-            // SAFETY: as in `aggregate_state`.
-            unsafe { &mut *state.cast_mut_ptr::<Clock>() }.advance(&dot);
+            clock.advance(&dot);
         }
-        Ok(state)
+        Ok(datum)
     }
 }
 sql_function! {
     /// `clock_of_combine`
     fn gundb_clock_of_combine(call) {
-        match (aggregate_state(call, 0), aggregate_state(call, 1)) {
-            (None, None) => Ok(call.null()),
-            (Some(a), None) | (None, Some(a)) => new_state(call, a.clone()),
-            (Some(a), Some(b)) => new_state(call, a.join(b)),
+        let (clock, datum) = state_or_new::<Clock>(call)?;
+        if let Some(other) = aggregate::state::<Clock>(call, 1) {
+            *clock = clock.join(other);
         }
+        Ok(datum)
     }
 }
 sql_function! {
     /// `clock_of_serial`
     fn gundb_clock_of_serial(call) {
-        match aggregate_state(call, 0) {
+        match aggregate::state::<Clock>(call, 0) {
             Some(clock) => Ok(ret::clock(clock)),
             None => Ok(call.null()),
         }
@@ -416,14 +396,13 @@ sql_function! {
     /// `clock_of_deserial`
     fn gundb_clock_of_deserial(call) {
         let bytes = call.required(call.bytes(0), "state")?;
-        let clock = Clock::decode(bytes).map_err(|why| malformed_binary("clock", why))?;
-        new_state(call, clock)
+        Ok(pass(Clock::decode(bytes).map_err(|why| malformed_binary("clock", why))?))
     }
 }
 sql_function! {
     /// `clock_of_final`
     fn gundb_clock_of_final(call) {
-        Ok(match aggregate_state(call, 0) {
+        Ok(match aggregate::state::<Clock>(call, 0) {
             Some(clock) => ret::clock(clock),
             None => ret::clock(&Clock::new()),
         })

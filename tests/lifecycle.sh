@@ -82,6 +82,9 @@ ok 'CREATE DATABASE … TEMPLATE succeeds within 5 s beside a live worker' \
 ok 'the worker comes back after it' until_true 10 has_workers one 1
 ok 'the copy goes on in a run of its own' bash -c '
     [[ $(psql -X -qAt -d copy -c "INSERT INTO s (type) VALUES ('"'c'"'); SELECT count(DISTINCT lane) FROM s") == 2 ]]'
+ok 'the copy acts on CRDT values as another replica of the same site' bash -c '
+    replica() { psql -X -qAt -d "$1" -c "SELECT gundb.replica()"; }
+    one=$(replica one) copy=$(replica copy); [[ $one != "$copy" && ${one%/*} == "${copy%/*}" ]]'
 ok 'the copy has a worker once it appends' until_true 10 has_workers copy 1
 ok 'ALTER DATABASE … RENAME succeeds within 5 s' within 5000 sql -d postgres -c 'ALTER DATABASE copy RENAME TO copied'
 ok 'DROP DATABASE succeeds within 5 s' within 5000 sql -d postgres -c 'DROP DATABASE copied'
@@ -95,6 +98,9 @@ ok 'a worker that was terminated is started again' until_true 10 has_workers one
 ok 'DROP EXTENSION is refused while there are streams' bash -c '! psql -X -q -d one -c "DROP EXTENSION gundb CASCADE" 2>/dev/null'
 sql -d one -c 'SELECT gundb.uninstall()' -c 'DROP EXTENSION gundb' >/dev/null 2>&1
 ok 'DROP EXTENSION ends the worker' until_true 5 has_workers one 0
+ok 'DROP EXTENSION leaves nothing of its own, in pg_catalog either' test "$(sql -d one -c "SELECT count(*) FROM (
+    SELECT oid FROM pg_operator UNION ALL SELECT oid FROM pg_proc UNION ALL SELECT oid FROM pg_cast UNION ALL
+    SELECT oid FROM pg_opclass UNION ALL SELECT oid FROM pg_opfamily) AS objects WHERE oid >= 16384")" = 0
 ok 'the events are still there, in a plain table' test "$(sql -d one -c 'SELECT count(*) FROM s')" = 2
 sql -d one -c 'DROP TABLE s' -c 'CREATE EXTENSION gundb'
 ok 'CREATE EXTENSION again starts anew' until_true 5 has_workers one 1

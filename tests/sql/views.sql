@@ -64,6 +64,17 @@ SELECT * FROM gundb.check_view('every');
 SELECT gundb.rebuild_view('every');
 SELECT * FROM gundb.check_view('every');
 
+-- CRDT values that events carry.
+SELECT gundb.create_view('merged', 'things', '{"hits": {"fold": "merge", "value": "hits", "type": "gcounter"}}', types => ARRAY['Hit']);
+\d merged
+INSERT INTO things (type, key, data) SELECT 'Hit', 'page', jsonb_build_object('hits', ('{}'::gundb.gcounter + n)::text) FROM generate_series(1, 5) AS n;
+SELECT gundb.value(hits) FROM merged;
+INSERT INTO things (type, key, data) VALUES ('Hit', 'page', '{"hits": {"gcounter": {"0d9f7a5c-6d1e-4f9b-8f0e-2f6f3a7a9b10/00000000000000a7": 100}}}'), ('Hit', 'page', '{"hits": "{}"}'), ('Hit', 'page', '{"hits": 7}');
+SELECT gundb.value(hits) FROM merged;
+SELECT reason FROM gundb.pending WHERE view = 'merged'::regclass ORDER BY reason;
+SELECT * FROM gundb.check_view('merged');
+SELECT gundb.drop_view('merged');
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Keys, types, filters, deletes
 -- ---------------------------------------------------------------------------------------------------------------------

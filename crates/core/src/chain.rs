@@ -23,6 +23,8 @@ pub(crate) mod domain {
     pub const CLOCK: [u8; 2] = [0x04, 1];
     /// A digest of lane heads.
     pub const DIGEST: [u8; 2] = [0x05, 1];
+    /// The incarnation of a replica that acts on CRDT values.
+    pub const REPLICA: [u8; 2] = [0x06, 1];
 }
 
 /// A hash of a lane up to and including one event. Text: 32 hexadecimal digits.

@@ -44,8 +44,12 @@ impl Act {
 
     /// Does it, and gives the delta.
     fn on(self, value: &mut Crdt) -> Crdt {
+        self.by_whom(value, replica(self.by))
+    }
+
+    fn by_whom(self, value: &mut Crdt, who: Replica) -> Crdt {
         let Act { element, number, adds, at, by } = self;
-        let (who, text) = (replica(by), json(&number.to_string()));
+        let text = json(&number.to_string());
         match value {
             Crdt::Gcounter(counter) => counter.add(number, who).unwrap().into(),
             Crdt::Pncounter(counter) => {
@@ -188,6 +192,64 @@ proptest! {
             prop_assert_eq!(merged(value, &own).value(), CrdtValue::Integer(2 * total));
         } else {
             prop_assert_eq!(merged(value, &own).value(), value.value());
+        }
+    }
+
+    #[test]
+    fn merging_encodings_into_one_gives_what_merging_one_by_one_gives(
+        kind in any_kind(), seed in any::<u64>(), steps in 1..30usize, split in any::<prop::sample::Index>(), looks in any::<bool>(),
+    ) {
+        let run = run(kind, seed, steps)?;
+        let mut pool: Vec<Crdt> = run.states.iter().chain(&run.deltas).cloned().collect();
+        Chance(seed).shuffle(&mut pool);
+        let (left, right) = pool.split_at(split.index(pool.len()));
+        let gather = |values: &[Crdt]| {
+            let mut merger = Merger::default();
+            for value in values {
+                merger.absorb(&value.encode()).unwrap();
+                if looks {
+                    merger.value();
+                }
+            }
+            merger
+        };
+        let (mut all, other) = (gather(left), gather(right));
+        all.combine(&other).unwrap();
+        let expected = pool.iter().fold(Crdt::empty(kind), |all, value| merged(&all, value));
+        prop_assert_eq!(all.value(), Some(&expected));
+        prop_assert_eq!(all.value(), Some(&expected));
+        prop_assert!(all.absorb(&[1, kind as u8, 0xff]).is_err());
+        let stranger = Crdt::empty(if kind == Kind::Lww { Kind::Mv } else { Kind::Lww });
+        prop_assert!(all.absorb(&stranger.encode()).is_err());
+    }
+
+    #[test]
+    fn a_reissued_copy_and_its_original_go_apart_and_meet_again(kind in any_kind(), seed in any::<u64>(), steps in 0..20usize) {
+        // Both act as one database, which the value tells apart.
+        let database = Replica::of_database(site(1), 7, 1, 5);
+        let act = |value: &mut Crdt, act: Act| act.by_whom(value, value.acting(database));
+        let mut chance = Chance(seed);
+        let mut original = Crdt::empty(kind);
+        for step in 0..steps {
+            act(&mut original, Act::new(&mut chance, step, 0));
+        }
+        let mut copy = original.reissue(database.reissued(1 + chance.below(99) as u64)).unwrap();
+        let (mut apart, mut both) = (original.clone(), merged(&original, &copy));
+        for step in 0..steps {
+            let one = Act::new(&mut chance, steps + step, 0);
+            let delta = act(if chance.one_in(2) { &mut apart } else { &mut copy }, one);
+            both.merge(&delta).unwrap();
+        }
+        prop_assert_eq!(merged(&apart, &copy), both);
+    }
+
+    #[test]
+    fn a_value_prints_as_canonical_json(kind in any_kind(), seed in any::<u64>(), steps in 0..30usize) {
+        let value = run(kind, seed, steps)?.last[0].value();
+        if let Some(text) = value.to_json(usize::MAX).unwrap() {
+            prop_assert_eq!(canonical_text(&text, Limits::default()).unwrap(), text);
+        } else {
+            prop_assert_eq!(value, CrdtValue::Json(None));
         }
     }
 
@@ -425,6 +487,80 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
     assert_eq!(Set::default().add("a\0", one), Err(MutationError::Nul));
     let mismatch = Crdt::empty(Kind::Set).merge(&Crdt::empty(Kind::Gset)).unwrap_err();
     assert_eq!(mismatch.to_string(), "a set and a gset cannot be merged");
+}
+
+#[test]
+fn the_next_write_of_a_register_is_after_all_that_it_has_seen() {
+    let at = |millis, counter| Hlc::new(millis, counter).unwrap();
+    let mut register = Lww::default();
+    assert_eq!(register.next_stamp(at(5, 0)), Some(at(5, 0)));
+    register.set(&json("1"), at(9, 3), replica(1));
+    assert_eq!(register.next_stamp(at(5, 0)), Some(at(9, 4)), "the other's clock is ahead");
+    assert_eq!(register.next_stamp(at(9, 3)), Some(at(9, 4)));
+    assert_eq!(register.next_stamp(at(10, 0)), Some(at(10, 0)));
+    register.set(&json("1"), Hlc::MAX, replica(1));
+    assert_eq!(register.next_stamp(at(5, 0)), None);
+}
+
+#[test]
+fn a_database_and_its_copies_are_different_replicas_of_one_site() {
+    let own = Replica::of_database(site(1), 7, 1, 5);
+    let others = [(7, 2, 5), (8, 1, 5), (7, 1, 6)].map(|(a, b, c)| Replica::of_database(site(1), a, b, c));
+    assert!(others.iter().all(|other| *other != own && other.site == own.site));
+    assert_eq!(own.reissued(9).reissued(0), own);
+    let mut counter = Gcounter::default();
+    others.iter().for_each(|other| drop(counter.add(1, *other).unwrap()));
+    assert_eq!(Crdt::from(counter.clone()).acting(own), own);
+    counter.add(1, own.reissued(9)).unwrap();
+    assert_eq!(Crdt::from(counter.clone()).acting(own), own.reissued(9));
+    counter.add(1, own).unwrap();
+    assert_eq!(Crdt::from(counter).acting(own), own);
+}
+
+#[test]
+fn braces_alone_are_the_empty_value_of_the_kind_asked_for() {
+    for kind in Kind::ALL {
+        assert_eq!(Crdt::parse_as(" { } ", *kind), Ok(Crdt::empty(*kind)));
+    }
+    assert!("{}".parse::<Crdt>().is_err());
+}
+
+#[test]
+fn json_that_is_too_deep_for_the_text_is_refused_in_bytes_as_well() {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let limits = Limits { depth: 2000, bytes: 1 << 20 };
+    for kind in [Kind::Lww, Kind::Mv, Kind::Map] {
+        let read = |levels: usize| {
+            let json = Json::parse(&deep(levels), limits).unwrap();
+            let value: Crdt = match kind {
+                Kind::Lww => Lww::default().set(&json, Hlc::MIN, replica(0)).into(),
+                Kind::Mv => Mv::default().set(&json, replica(0)).unwrap().into(),
+                _ => Map::default().put("k", &json, Hlc::MIN, replica(0)).unwrap().into(),
+            };
+            (Crdt::decode(&value.encode()).is_ok(), value.to_string().parse::<Crdt>().is_ok())
+        };
+        let both: Vec<bool> = (995..1015)
+            .map(read)
+            .map(|(bytes, text)| {
+                assert_eq!(bytes, text, "{kind:?}");
+                bytes
+            })
+            .collect();
+        assert!(both[5] && !both[19], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_text_may_be_longer_than_any_encoding_but_not_a_short_text_of_long_numbers() {
+    let mut set = Gset::default();
+    set.add(&"\u{1}".repeat(12 << 20)).unwrap();
+    let value = Crdt::from(set);
+    let text = value.to_string();
+    assert!(text.len() > Crdt::BYTES_MAX && value.encode().len() < Crdt::BYTES_MAX);
+    assert!(text.parse() == Ok(value), "a long text does not read back");
+    let numbers = vec!["1e131071"; 600].join(",");
+    let error = format!("{{\"lww\": [{numbers}]}}").parse::<Crdt>().unwrap_err();
+    assert!(error.to_string().contains("longer than 67108864 bytes"), "{error}");
 }
 
 #[test]

@@ -109,6 +109,12 @@ fn a_digest_of_lane_heads_keeps_its_bytes() {
 }
 
 #[test]
+fn the_replica_of_a_database_stays_what_it_is() {
+    let replica = crdt::Replica::of_database(dot().site, 7_123_456_789_012_345_678, 1, 16_384);
+    golden("replica.txt", replica.reissued(0xa7).to_string().as_bytes());
+}
+
+#[test]
 fn canonical_text_stays_what_it_is() {
     let text = r#"{"bb":[1e5,1.50,1E-5,-0,-0.00,100e-1],"a":"\u0041\/\u00e9\ud83d\ude00\b\f\n\r\t\u0001\"\\","c":{},"a2":[],"c":{"z":null,"y":true,"x":false}}"#;
     golden("canonical_text.json", canonical_text(text, Limits::default()).unwrap().as_bytes());

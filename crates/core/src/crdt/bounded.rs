@@ -5,6 +5,7 @@
 //! rights, which is the value, is never negative once all is merged.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::counter::sum;
 use super::replica::Replica;
@@ -198,5 +199,10 @@ impl State for Bcounter {
         let replicas: std::collections::BTreeSet<Replica> =
             self.moved.keys().flat_map(|(from, to)| [*from, *to]).chain(self.used.keys().copied()).collect();
         (replicas.len(), 0, self.moved.len() + self.used.len())
+    }
+
+    fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+        let named = self.moved.keys().flat_map(|(from, to)| [from, to]).chain(self.used.keys());
+        named.filter(|replica| family.contains(replica)).min().copied()
     }
 }

@@ -10,6 +10,7 @@ use super::entry::{Content, Key};
 use super::replica::{Replica, Tick};
 use super::seen::Seen;
 use super::text::{Node, TextProblem, print_integer};
+use super::ticks::Ticks;
 use crate::bytes::{Ascending, DecodeError, DecodeProblem, Reader, put_varint};
 use crate::json::{Printer, TooLarge};
 
@@ -17,7 +18,7 @@ use crate::json::{Printer, TooLarge};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Causal<K, C> {
     seen: Seen,
-    live: BTreeMap<K, BTreeMap<Tick, C>>,
+    live: BTreeMap<K, Ticks<C>>,
 }
 
 impl<K: Ord, C> Default for Causal<K, C> {
@@ -28,8 +29,12 @@ impl<K: Ord, C> Default for Causal<K, C> {
 
 impl<K: Key, C: Content> Causal<K, C> {
     /// What lives, by key.
-    pub(super) fn live(&self) -> &BTreeMap<K, BTreeMap<Tick, C>> {
+    pub(super) fn live(&self) -> &BTreeMap<K, Ticks<C>> {
         &self.live
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Replaces what lives under a key. The delta says what was added and what was seen there.
@@ -39,7 +44,7 @@ impl<K: Key, C: Content> Causal<K, C> {
         let mut delta = self.clear(&key);
         for value in [&mut delta, self] {
             value.seen.insert(tick);
-            value.live.insert(key.clone(), BTreeMap::from([(tick, content.clone())]));
+            value.live.insert(key.clone(), Ticks::one(tick, content.clone()));
         }
         Ok(delta)
     }
@@ -47,8 +52,8 @@ impl<K: Key, C: Content> Causal<K, C> {
     /// Drops what lives under a key, and nothing that was not seen.
     pub(super) fn clear(&mut self, key: &K) -> Causal<K, C> {
         let mut delta = Causal::default();
-        for tick in self.live.remove(key).unwrap_or_default().into_keys() {
-            delta.seen.insert(tick);
+        for (tick, _) in self.live.remove(key).unwrap_or_default().iter() {
+            delta.seen.insert(*tick);
         }
         delta
     }
@@ -56,21 +61,25 @@ impl<K: Key, C: Content> Causal<K, C> {
     pub(super) fn merge(&mut self, other: &Causal<K, C>) {
         self.live.retain(|key, ticks| {
             let theirs = other.live.get(key);
-            ticks.retain(|tick, _| theirs.is_some_and(|theirs| theirs.contains_key(tick)) || !other.seen.covers(tick));
+            ticks.retain(|tick| theirs.is_some_and(|theirs| theirs.contains(tick)) || !other.seen.covers(tick));
             !ticks.is_empty()
         });
         for (key, ticks) in &other.live {
-            for (tick, content) in ticks {
-                let own = self.live.get_mut(key).and_then(|ticks| ticks.get_mut(tick));
-                match own {
+            let mut own = self.live.get_mut(key);
+            let mut newcomers = Vec::new();
+            for (tick, content) in ticks.iter() {
+                match own.as_mut().and_then(|own| own.get_mut(tick)) {
                     // One tick with two contents is no history; the greater is kept so that merging stays a law.
                     Some(own) if *own < *content => *own = content.clone(),
                     Some(_) => {}
                     None if self.seen.covers(tick) => {}
-                    None => {
-                        self.live.entry(key.clone()).or_default().insert(*tick, content.clone());
-                    }
+                    None => newcomers.push((*tick, content.clone())),
                 }
+            }
+            match own {
+                _ if newcomers.is_empty() => {}
+                Some(own) => own.extend(newcomers),
+                None => self.live.entry(key.clone()).or_default().extend(newcomers),
             }
         }
         self.seen.join(&other.seen);
@@ -81,12 +90,14 @@ impl<K: Key, C: Content> Causal<K, C> {
         let mut copy = Causal::default();
         let mut number = 0;
         for (key, ticks) in &self.live {
-            for content in ticks.values() {
+            let mut own = Vec::with_capacity(ticks.len());
+            for content in ticks.contents() {
                 number += 1;
                 let tick = Tick { replica, number };
                 copy.seen.insert(tick);
-                copy.live.entry(key.clone()).or_insert_with(BTreeMap::new).insert(tick, content.clone());
+                own.push((tick, content.clone()));
             }
+            copy.live.entry(key.clone()).or_default().extend(own);
         }
         copy
     }
@@ -98,7 +109,7 @@ impl<K: Key, C: Content> Causal<K, C> {
         for (key, ticks) in &self.live {
             key.encode(bytes);
             put_varint(bytes, ticks.len() as u64);
-            for (tick, content) in ticks {
+            for (tick, content) in ticks.iter() {
                 put_varint(bytes, places.get(&tick.replica).copied().unwrap_or_default());
                 put_varint(bytes, tick.number);
                 content.encode(bytes);
@@ -114,9 +125,11 @@ impl<K: Key, C: Content> Causal<K, C> {
         for _ in 0..reader.count(3)? {
             let offset = reader.offset();
             let key = keys.take(K::decode(reader)?, offset)?;
-            let mut ticks = Vec::new();
+            let count = reader.count(2)?;
+            // Most have one; a count is believed only so far.
+            let mut ticks = Vec::with_capacity(count.min(4));
             let mut order = Ascending::new();
-            for _ in 0..reader.count(2)? {
+            for _ in 0..count {
                 let offset = reader.offset();
                 let place = usize::try_from(reader.varint()?).ok();
                 let replica = place.and_then(|place| replicas.get(place).copied());
@@ -131,7 +144,8 @@ impl<K: Key, C: Content> Causal<K, C> {
             if ticks.is_empty() {
                 return Err(Reader::error_at(offset, DecodeProblem::Integer));
             }
-            live.push((key, ticks.into_iter().collect()));
+            let ticks = Ticks::of(ticks).ok_or(Reader::error_at(offset, DecodeProblem::Order))?;
+            live.push((key, ticks));
         }
         let live = live.into_iter().collect();
         Ok(Causal { seen, live })
@@ -143,7 +157,7 @@ impl<K: Key, C: Content> Causal<K, C> {
         printer.key("live")?;
         printer.begin_array()?;
         for (key, ticks) in &self.live {
-            for (tick, content) in ticks {
+            for (tick, content) in ticks.iter() {
                 printer.begin_array()?;
                 if K::NAMED {
                     key.print(printer)?;
@@ -187,7 +201,7 @@ impl<K: Key, C: Content> Causal<K, C> {
             }
         }
         let seen = Seen::of_ranges(ranges).ok_or(TextProblem::Impossible)?;
-        let mut live: BTreeMap<K, BTreeMap<Tick, C>> = BTreeMap::new();
+        let mut live: BTreeMap<K, Vec<(Tick, C)>> = BTreeMap::new();
         for row in rows.items()? {
             let mut fields = row.items()?.collect::<Vec<_>>();
             let key = if K::NAMED && !fields.is_empty() { K::read(Some(fields.remove(0)))? } else { K::read(None)? };
@@ -199,15 +213,17 @@ impl<K: Key, C: Content> Causal<K, C> {
             if content.len() != C::FIELDS {
                 return Err(TextProblem::Shape { expected: "an entry with as many fields as its kind has" });
             }
-            if !seen.covers(&tick) || live.entry(key).or_default().insert(tick, C::read(content)?).is_some() {
+            if !seen.covers(&tick) {
                 return Err(TextProblem::Impossible);
             }
+            live.entry(key).or_default().push((tick, C::read(content)?));
         }
-        Ok(Causal { seen, live })
+        let live = live.into_iter().map(|(key, ticks)| Some((key, Ticks::of(ticks)?))).collect::<Option<_>>();
+        Ok(Causal { seen, live: live.ok_or(TextProblem::Impossible)? })
     }
 
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let (replicas, ranges) = self.seen.counts();
-        (replicas, ranges, self.live.values().map(BTreeMap::len).sum())
+        (replicas, ranges, self.live.values().map(Ticks::len).sum())
     }
 }

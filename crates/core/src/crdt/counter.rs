@@ -3,6 +3,7 @@
 //! What must always hold here: no entry is zero, so that equal counts are equal values.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::replica::Replica;
 use super::text::{Node, TextProblem, print_integer};
@@ -94,15 +95,21 @@ impl State for Gcounter {
     }
 
     fn decode_body(reader: &mut Reader<'_>) -> Result<Gcounter, DecodeError> {
+        let mut value = Gcounter::default();
+        value.merge_body(reader)?;
+        Ok(value)
+    }
+
+    fn merge_body(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         let mut order = Ascending::new();
-        let mut counts = Vec::new();
         for _ in 0..reader.count(Replica::BYTES + 1)? {
             let offset = reader.offset();
             let replica = order.take(Replica::decode(reader)?, offset)?;
-            counts.push((replica, reader.positive()?));
+            let count = reader.positive()?;
+            let own = self.counts.entry(replica).or_default();
+            *own = (*own).max(count);
         }
-        let counts = counts.into_iter().collect();
-        Ok(Gcounter { counts })
+        Ok(())
     }
 
     fn print_body(&self, printer: &mut Printer) -> Result<(), TooLarge> {
@@ -127,6 +134,10 @@ impl State for Gcounter {
 
     fn counts(&self) -> (usize, usize, usize) {
         (self.counts.len(), 0, self.counts.len())
+    }
+
+    fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+        self.counts.range(family).next().map(|(replica, _)| *replica)
     }
 }
 
@@ -157,20 +168,25 @@ impl State for Pncounter {
     }
 
     fn decode_body(reader: &mut Reader<'_>) -> Result<Pncounter, DecodeError> {
+        let mut value = Pncounter::default();
+        value.merge_body(reader)?;
+        Ok(value)
+    }
+
+    fn merge_body(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         let mut order = Ascending::new();
-        let mut counts = Vec::new();
         for _ in 0..reader.count(Replica::BYTES + 2)? {
             let offset = reader.offset();
             let replica = order.take(Replica::decode(reader)?, offset)?;
             let offset = reader.offset();
-            let count = (reader.varint()?, reader.varint()?);
-            if count == (0, 0) {
+            let (added, taken) = (reader.varint()?, reader.varint()?);
+            if (added, taken) == (0, 0) {
                 return Err(Reader::error_at(offset, DecodeProblem::Integer));
             }
-            counts.push((replica, count));
+            let own = self.counts.entry(replica).or_default();
+            *own = (own.0.max(added), own.1.max(taken));
         }
-        let counts = counts.into_iter().collect();
-        Ok(Pncounter { counts })
+        Ok(())
     }
 
     fn print_body(&self, printer: &mut Printer) -> Result<(), TooLarge> {
@@ -203,5 +219,9 @@ impl State for Pncounter {
 
     fn counts(&self) -> (usize, usize, usize) {
         (self.counts.len(), 0, self.counts.len())
+    }
+
+    fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+        self.counts.range(family).next().map(|(replica, _)| *replica)
     }
 }

@@ -3,10 +3,10 @@
 //! What must always hold here: equal keys and contents have equal bytes and texts.
 
 use super::text::{Node, TextProblem};
-use super::value::LIMITS;
+use super::value::{TEXT_DEPTH_MAX, VALUE_LIMITS};
 use crate::bytes::{DecodeError, DecodeProblem, Reader, put_hlc, put_text};
 use crate::hlc::Hlc;
-use crate::json::{Json, Printer, TooLarge};
+use crate::json::{Json, Limits, Printer, TooLarge};
 
 /// What a value's entries are known by.
 pub(super) trait Key: Ord + Clone {
@@ -92,6 +92,9 @@ impl Content for bool {
     }
 }
 
+/// How deep an entry's content stands in the text.
+const LEVELS: usize = 4;
+
 /// JSON by its canonical text: equal where the texts are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct JsonText(String);
@@ -109,10 +112,11 @@ impl JsonText {
         put_text(bytes, &self.0);
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<JsonText, DecodeError> {
+    /// Reads a value that stands so many levels deep in the text: one that is nested deeper could be written and not read back.
+    pub(super) fn decode(reader: &mut Reader<'_>, levels: usize) -> Result<JsonText, DecodeError> {
         let offset = reader.offset();
         let text = reader.text()?;
-        match Json::parse(text, LIMITS) {
+        match Json::parse(text, Limits { depth: TEXT_DEPTH_MAX - levels, ..VALUE_LIMITS }) {
             Ok(json) if json.to_string() == text => Ok(JsonText(text.to_owned())),
             _ => Err(Reader::error_at(offset, DecodeProblem::Text)),
         }
@@ -130,7 +134,7 @@ impl Content for JsonText {
         JsonText::encode(self, bytes);
     }
     fn decode(reader: &mut Reader<'_>) -> Result<JsonText, DecodeError> {
-        JsonText::decode(reader)
+        JsonText::decode(reader, LEVELS)
     }
     fn print(&self, printer: &mut Printer) -> Result<(), TooLarge> {
         JsonText::print(self, printer)
@@ -153,7 +157,7 @@ impl Content for Put {
         self.1.encode(bytes);
     }
     fn decode(reader: &mut Reader<'_>) -> Result<Put, DecodeError> {
-        Ok((reader.hlc()?, JsonText::decode(reader)?))
+        Ok((reader.hlc()?, JsonText::decode(reader, LEVELS)?))
     }
     fn print(&self, printer: &mut Printer) -> Result<(), TooLarge> {
         printer.string(&self.0.to_string())?;

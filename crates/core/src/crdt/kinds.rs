@@ -2,12 +2,13 @@
 //!
 //! What must always hold here: each is [`Causal`] under a name; an act that adds says who acts, one that only drops need not.
 
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::causal::Causal;
 use super::entry::{JsonText, Put};
-use super::replica::{Replica, Tick};
+use super::replica::Replica;
 use super::text::{Node, TextProblem};
+use super::ticks::Ticks;
 use super::{Kind, MutationError, State};
 use crate::bytes::{DecodeError, Reader};
 use crate::hlc::Hlc;
@@ -25,6 +26,7 @@ macro_rules! causal_state {
 
         impl State for $name {
             const KIND: Kind = $kind;
+            const IN_PLACE: bool = false;
             fn merge(&mut self, other: &$name) {
                 self.0.merge(&other.0);
             }
@@ -45,6 +47,9 @@ macro_rules! causal_state {
             }
             fn counts(&self) -> (usize, usize, usize) {
                 self.0.counts()
+            }
+            fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+                self.0.seen().first_of(family)
             }
         }
     };
@@ -76,8 +81,8 @@ causal_state! {
 }
 
 /// Whether all that lives says yes, and something does.
-fn all_yes(ticks: Option<&BTreeMap<Tick, bool>>) -> bool {
-    ticks.is_some_and(|ticks| ticks.values().all(|yes| *yes))
+fn all_yes(ticks: Option<&Ticks<bool>>) -> bool {
+    ticks.is_some_and(|ticks| ticks.contents().all(|yes| *yes))
 }
 
 impl Mv {
@@ -93,7 +98,7 @@ impl Mv {
 
     /// The concurrent values as canonical JSON texts, by bytes, each once.
     pub fn values(&self) -> Vec<&str> {
-        let mut values: Vec<&str> = self.0.live().values().flat_map(BTreeMap::values).map(JsonText::as_str).collect();
+        let mut values: Vec<&str> = self.0.live().values().flat_map(Ticks::contents).map(JsonText::as_str).collect();
         values.sort_unstable();
         values.dedup();
         values
@@ -203,7 +208,7 @@ impl Map {
 }
 
 /// The put with the greatest stamp, of two the greater tick's.
-fn last_put(ticks: &BTreeMap<Tick, Put>) -> Option<&str> {
+fn last_put(ticks: &Ticks<Put>) -> Option<&str> {
     let last = ticks.iter().max_by_key(|(tick, (at, _))| (*at, **tick));
     last.map(|(_, (_, value))| value.as_str())
 }

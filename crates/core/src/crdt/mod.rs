@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `replica` | who acts, and one act |
 //! | `seen` | which acts a value has seen |
+//! | `ticks` | the acts that live under one key |
 //! | `causal` | entries that live until seen and dropped |
 //! | `entry` | what such entries are known by and hold |
 //! | `kinds` | `mv set rw_set flag dw_flag map`: all of them causal |
@@ -17,6 +18,7 @@
 //! | `grow` | `gset` |
 //! | `text` | JSON in and out |
 //! | `value` | any of them: bytes, text, merge, inspect |
+//! | `merger` | many of them merged into one |
 
 mod bounded;
 mod causal;
@@ -24,16 +26,19 @@ mod counter;
 mod entry;
 mod grow;
 mod kinds;
+mod merger;
 mod register;
 mod replica;
 mod seen;
 mod text;
+mod ticks;
 mod value;
 
 pub use bounded::Bcounter;
 pub use counter::{Gcounter, Pncounter};
 pub use grow::Gset;
 pub use kinds::{DwFlag, Flag, Map, Mv, RwSet, Set};
+pub use merger::Merger;
 pub use register::Lww;
 pub use replica::{Replica, ReplicaTextError, Tick};
 pub use seen::Seen;

@@ -22,6 +22,14 @@ impl Lww {
         delta
     }
 
+    /// A stamp for the next write: the one given, or, where the register's is not smaller, the one after that. None past the last stamp there is.
+    pub fn next_stamp(&self, now: Hlc) -> Option<Hlc> {
+        match self.stamp() {
+            Some(last) if last >= now => Hlc::tick(last, now.millis()),
+            _ => Some(now),
+        }
+    }
+
     /// The value as canonical JSON text.
     pub fn get(&self) -> Option<&str> {
         self.0.as_ref().map(|(_, _, value)| value.as_str())
@@ -32,6 +40,9 @@ impl Lww {
         self.0.as_ref().map(|(at, _, _)| *at)
     }
 }
+
+/// How deep a value stands in the text.
+const LEVELS: usize = 2;
 
 impl State for Lww {
     const KIND: Kind = Kind::Lww;
@@ -59,7 +70,8 @@ impl State for Lww {
         if !reader.bool()? {
             return Ok(Lww(None));
         }
-        Ok(Lww(Some((reader.hlc()?, Replica::decode(reader)?, JsonText::decode(reader)?))))
+        let (at, by) = (reader.hlc()?, Replica::decode(reader)?);
+        Ok(Lww(Some((at, by, JsonText::decode(reader, LEVELS)?))))
     }
 
     fn print_body(&self, printer: &mut Printer) -> Result<(), TooLarge> {

@@ -3,15 +3,19 @@
 //! What must always hold here: the order of replicas is the order of their texts and bytes.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
 use crate::bytes::{DecodeError, Reader};
+use crate::chain::{domain, hash};
 use crate::datum::excerpt;
 use crate::id::SiteId;
 
-/// A site and its incarnation (best effort: what changes when a database is copied or restored), or a number drawn for `reissue`.
+/// A site and its incarnation (best effort: what changes when a database is copied or restored).
+///
+/// The low 44 bits of the incarnation are 0, or were drawn for a value that was reissued: these are one family, of which only one acts on a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     /// The site.
@@ -29,9 +33,30 @@ pub struct Tick {
     pub number: u64,
 }
 
+/// The bits of an incarnation that are drawn: a site has few copies of its database, and may reissue a million values at once.
+const DRAWN: u64 = (1 << 44) - 1;
+
 impl Replica {
     /// The length of the encoding.
     pub(crate) const BYTES: usize = 24;
+
+    /// The replica that a site's database is, told from its copies by the server's system identifier and timeline and the database's oid.
+    pub fn of_database(site: SiteId, system: u64, timeline: u32, database: u32) -> Replica {
+        let hash = hash(&[&domain::REPLICA, &system.to_be_bytes(), &timeline.to_be_bytes(), &database.to_be_bytes()]);
+        let [a, b, c, d, ..] = hash;
+        let told_apart = u64::from(u32::from_be_bytes([a, b, c, d])) << 32;
+        Replica { site, incarnation: told_apart & !DRAWN }
+    }
+
+    /// One of the family that has not acted yet, where the number is random; of it 44 bits count. Of 0 it is the database itself.
+    pub fn reissued(self, random: u64) -> Replica {
+        Replica { incarnation: self.incarnation & !DRAWN | random & DRAWN, ..self }
+    }
+
+    /// The database itself, and all under which it reissued a value.
+    pub(super) fn family(self) -> RangeInclusive<Replica> {
+        self.reissued(0)..=self.reissued(DRAWN)
+    }
 
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.site.0.as_bytes());

@@ -4,6 +4,7 @@
 //! was never split has one range a replica; a delta has what it speaks of.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::replica::{Replica, Tick};
 use crate::bytes::{Ascending, DecodeError, DecodeProblem, Reader, put_varint};
@@ -30,6 +31,11 @@ impl Seen {
     pub fn last(&self, replica: Replica) -> u64 {
         let ranges = self.ranges.get(&replica);
         ranges.and_then(|ranges| ranges.last()).map_or(0, |(_, end)| *end)
+    }
+
+    /// The first replica of a range that is in it.
+    pub(super) fn first_of(&self, family: RangeInclusive<Replica>) -> Option<Replica> {
+        self.ranges.range(family).next().map(|(replica, _)| *replica)
     }
 
     /// Adds a tick.

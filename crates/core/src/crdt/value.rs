@@ -3,6 +3,7 @@
 //! What must always hold here: bytes begin with a version and a kind; whatever is read back prints and encodes as what was read.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::replica::Replica;
@@ -11,18 +12,32 @@ use super::{Bcounter, DwFlag, Flag, Gcounter, Gset, Lww, Map, MutationError, Mv,
 use crate::bytes::{DecodeError, DecodeProblem, Reader, VALUE_BYTES_MAX};
 use crate::datum::{did_you_mean, excerpt};
 use crate::dictionary::DICTIONARY;
-use crate::json::{Json, Limits, Printer, TooLarge};
+use crate::json::{Json, Limits, Object, Printer, TooLarge};
 use crate::suggest::similar;
 
 const VERSION: u8 = 1;
 
-/// What a text may cost: a value in it as much as an event's data, and the few levels around it.
-pub(super) const LIMITS: Limits = Limits { depth: 1010, bytes: VALUE_BYTES_MAX };
+/// What JSON inside a value may cost: as much as an event's data.
+pub(super) const VALUE_LIMITS: Limits = Limits { depth: TEXT_DEPTH_MAX, bytes: VALUE_BYTES_MAX };
+
+/// A thousand levels, and the few around a value.
+pub(super) const TEXT_DEPTH_MAX: usize = 1010;
+
+/// What a value's text may cost. It spells each replica out and so is many times as long as the bytes, up to PostgreSQL's longest text; but it cannot come
+/// to more than the spaces that it lacks make it, so a short text of huge numbers is refused early.
+fn text_limits(text: &str) -> Limits {
+    const TEXT_BYTES_MAX: usize = (1 << 30) - 2;
+    let bytes = text.len().saturating_mul(2).clamp(VALUE_BYTES_MAX, TEXT_BYTES_MAX);
+    Limits { depth: TEXT_DEPTH_MAX, bytes }
+}
 
 /// What every kind of value can do.
 pub trait State: Clone + Eq + Default {
     /// Which kind it is.
     const KIND: Kind;
+    /// Whether a merge costs by the other value alone, so that many small ones can be merged into a large one.
+    #[doc(hidden)]
+    const IN_PLACE: bool = true;
     /// Takes in another value: commutative, associative, idempotent.
     fn merge(&mut self, other: &Self);
     /// A copy whose acts are all this replica's, which must be one that never acted before: so that the copy and the original can go apart and meet again.
@@ -31,6 +46,17 @@ pub trait State: Clone + Eq + Default {
     fn encode_body(&self, bytes: &mut Vec<u8>);
     #[doc(hidden)]
     fn decode_body(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    /// Takes in an encoded value; after an error perhaps in part.
+    #[doc(hidden)]
+    fn merge_body(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        self.merge(&Self::decode_body(reader)?);
+        Ok(())
+    }
+    /// The first replica of a range whose acts are in it. None where acts are not counted.
+    #[doc(hidden)]
+    fn first_of(&self, _: RangeInclusive<Replica>) -> Option<Replica> {
+        None
+    }
     #[doc(hidden)]
     fn print_body(&self, printer: &mut Printer) -> Result<(), TooLarge>;
     #[doc(hidden)]
@@ -55,6 +81,41 @@ pub enum CrdtValue {
     Jsons(Vec<String>),
     /// Of `map`: keys by bytes, canonical JSON texts.
     Entries(Vec<(String, String)>),
+}
+
+impl CrdtValue {
+    /// The canonical JSON text: a number, a boolean, an array or an object; of `lww` what was written, None before that.
+    pub fn to_json(&self, limit_bytes: usize) -> Result<Option<String>, TooLarge> {
+        let mut printer = Printer::new(limit_bytes);
+        match self {
+            CrdtValue::Integer(total) => printer.number(&total.to_string())?,
+            CrdtValue::Boolean(on) => printer.bool(*on)?,
+            CrdtValue::Texts(texts) => {
+                printer.begin_array()?;
+                texts.iter().try_for_each(|text| printer.string(text))?;
+                printer.end_array()?;
+            }
+            CrdtValue::Json(None) => return Ok(None),
+            // The canonical text of any JSON goes out as that of a number does: as it is.
+            CrdtValue::Json(Some(json)) => printer.number(json)?,
+            CrdtValue::Jsons(jsons) => {
+                printer.begin_array()?;
+                jsons.iter().try_for_each(|json| printer.number(json))?;
+                printer.end_array()?;
+            }
+            CrdtValue::Entries(entries) => {
+                let mut as_jsonb: Vec<&(String, String)> = entries.iter().collect();
+                as_jsonb.sort_by_key(|(key, _)| key.len());
+                printer.begin_object()?;
+                for (key, json) in as_jsonb {
+                    printer.key(key)?;
+                    printer.number(json)?;
+                }
+                printer.end_object()?;
+            }
+        }
+        Ok(Some(printer.finish()))
+    }
 }
 
 /// What a value is made of.
@@ -142,6 +203,33 @@ macro_rules! kinds {
                     (own, other) => return Err(Mismatch { left: own.kind().name(), right: other.kind().name() }),
                 }
                 Ok(())
+            }
+
+            /// Takes in an encoded value of the same kind. O(other), or as [`Crdt::merge`]; after an error perhaps in part.
+            pub(super) fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+                let mut reader = Reader::new(bytes)?;
+                reader.version(VERSION)?;
+                match (self, reader.byte()?) {
+                    $((Crdt::$kind(own), $byte) => own.merge_body(&mut reader)?,)+
+                    // Of another kind, or of none: decoding says which.
+                    (own, _) => return Crdt::decode_as(bytes, own.kind()).map(drop),
+                }
+                reader.end()
+            }
+
+            /// Whether a merge costs by the other value alone.
+            pub(super) fn merges_in_place(&self) -> bool {
+                match self {
+                    $(Crdt::$kind(_) => $kind::IN_PLACE),+
+                }
+            }
+
+            /// As whom a database acts on this value: as itself, or, on a copy that it reissued, as the replica drawn for that.
+            pub fn acting(&self, database: Replica) -> Replica {
+                let named = match self {
+                    $(Crdt::$kind(value) => value.first_of(database.family())),+
+                };
+                named.unwrap_or(database)
             }
 
             /// A copy whose acts are all this replica's, which must be one that never acted before.
@@ -239,6 +327,9 @@ impl FromStr for Kind {
 }
 
 impl Crdt {
+    /// Most bytes of an encoding; a longer one is not read back.
+    pub const BYTES_MAX: usize = VALUE_BYTES_MAX;
+
     /// Reads a value of one kind.
     pub fn decode_as(bytes: &[u8], kind: Kind) -> Result<Crdt, DecodeError> {
         let value = Crdt::decode(bytes)?;
@@ -249,9 +340,13 @@ impl Crdt {
         Err(Reader::error_at(1, DecodeProblem::OtherKind { expected, found }))
     }
 
-    /// Reads the text of a value of one kind.
+    /// Reads the text of a value of one kind; `{}` is the empty one.
     pub fn parse_as(text: &str, kind: Kind) -> Result<Crdt, CrdtTextError> {
-        let value: Crdt = text.parse()?;
+        let json = Json::parse(text, text_limits(text))?;
+        if json == Json::Object(Object::default()) {
+            return Ok(Crdt::empty(kind));
+        }
+        let value = Crdt::from_json(&json)?;
         if value.kind() == kind {
             return Ok(value);
         }
@@ -309,6 +404,6 @@ impl FromStr for Crdt {
 
     /// Reads what printing gives, in any order of keys and with any white space.
     fn from_str(text: &str) -> Result<Crdt, CrdtTextError> {
-        Crdt::from_json(&Json::parse(text, LIMITS)?)
+        Crdt::from_json(&Json::parse(text, text_limits(text))?)
     }
 }
