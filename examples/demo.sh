@@ -70,6 +70,13 @@ tell "They are read as a table, or in pages of whole transactions in causal orde
 show "SELECT lane, seq, hlc, type, data FROM stock_moves ORDER BY hlc;"
 show "SELECT type, data FROM gundb.read('stock_moves');"
 
+tell "Current state is a view: a plain table that gundb maintains, in the transaction that appends."
+show "SELECT gundb.create_view('stock', 'stock_moves', key => 'sku', columns => '{
+         \"on_hand\": {\"fold\": \"sum\", \"value\": {\"Received\": \"qty\", \"Sold\": \"-qty\"}},
+         \"place\":   {\"fold\": \"lww\", \"value\": \"place\"}}');"
+show "INSERT INTO stock_moves (type, data) VALUES ('Sold', '{\"sku\": \"A-1\", \"qty\": 1, \"place\": \"dock 1\"}');"
+show "SELECT * FROM stock;"
+
 tell "What happened, happened: events are never changed. And an event must be what it is defined to be."
 refused "UPDATE stock_moves SET data = '{}';"
 refused "SELECT gundb.append('stock_moves', 'Received', '{\"sku\": \"A-1\"}');"
