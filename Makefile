@@ -60,6 +60,11 @@ $(VERSIONS:%=test-lifecycle-%): test-lifecycle-%: extension-%
 test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
 	@tests/clusters.sh $(TESTS)
 
+# By the names of their tests: CI runs a slice of each.
+test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams (about 15 minutes)
+	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 \
+	    tests/clusters.sh --nocapture kills streams first_append
+
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)
 
@@ -98,6 +103,6 @@ lint-shell:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters accept bench lint \
+.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long accept bench lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

@@ -52,6 +52,12 @@ ROWS = [
     Row("COPY … FROM", "copy-gundb", "copy-plain", bar=0.7),
     Row("with a JSON Schema: INSERT of one, 8 clients", "schema-8", "plain-8", bar=0.6),
     Row("with a JSON Schema: INSERT … SELECT", "bulk-schema", "bulk-plain", bar=0.6),
+    *(
+        Row(f"INSERT of one event, a view maintained, {clients(n)}", f"view-single-{n}", f"hand-single-{n}", "row trigger", bar=1.0)
+        for n in (1, 8)
+    ),
+    Row("INSERT … SELECT, a view maintained", "view-gundb", "view-hand", "row trigger", bar=5.0),
+    Row("rebuild_view()", "rebuild-gundb", "rebuild-plain", "GROUP BY", bar=0.5),
     Row("storage of an event", "storage-hot", "storage-simple", "simple table", unit=" B", bar=1.5),
     Row("read(), pages of 1,000", "log-gundb", "log-plain", "ordered SELECT", bar=0.4),
     Row("appends over many streams, 8 clients", "streams-many", "streams-one", "one stream", bar=0.9),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gundb beside a plain table on PostgreSQL 15, as one table of figures. `make bench` builds a release and calls this.
 #
-#   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy storage read streams startup
+#   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy view storage read streams startup
 #
 #   BENCH_ROUNDS=5     rounds of each row
 #   BENCH_SECONDS=3    of each measured run of pgbench
@@ -17,7 +17,7 @@ die() { printf 'bench: %s\n' "$@" >&2; exit 1; }
 
 usage() { sed -n '4,8s/^# *//p' "$0"; }
 
-readonly all_rows='insert append schema lock bulk copy storage read streams startup'
+readonly all_rows='insert append schema lock bulk copy view storage read streams startup'
 rows=' '
 for row in "${@:-all}"; do
     case $row in
@@ -188,6 +188,48 @@ SQL
     done
 }
 
+# --- views ------------------------------------------------------------------------------------------------------------
+
+# A stream with a view of three columns, and its rival: the plain table with the same state kept by hand.
+make_views() {
+    prepare <<SQL
+        SET client_min_messages = warning;
+        SELECT gundb.create_stream('viewed');
+        SELECT bench.make_twin('viewed', 'plain');
+        SELECT gundb.create_view('stock', 'viewed', '{"total": {"fold": "sum", "value": "quantity"},
+            "place": {"fold": "lww", "value": "to"}, "moves": {"fold": "count"}}');
+        SELECT bench.keep_by_hand('plain');
+        CHECKPOINT;
+SQL
+}
+
+drop_views() {
+    prepare -c "SELECT gundb.drop_view('stock')" -c "SELECT gundb.drop_stream('viewed')" -c 'DROP TABLE plain, by_hand'
+}
+
+views() {
+    local round clients variant
+    for ((round = 1; round <= rounds; round++)); do
+        say "views, round $round of $rounds"
+        make_views
+        record view-gundb "$round" "$(events_a_second "$bulk_events" "$(statement_ms \
+            'INSERT INTO viewed (type, key, data) SELECT type, key, data FROM bench.source')")"
+        record view-hand "$round" "$(events_a_second "$bulk_events" "$(statement_ms \
+            'INSERT INTO plain (lane, seq, hlc, id, type, key, data) SELECT lane, seq, hlc, id, type, key, data FROM bench.source')")"
+        # Once before each, so that both find all of it in memory.
+        prepare -c "SELECT count(*) FROM viewed" -c "SELECT count(*) FROM plain"
+        record rebuild-gundb "$round" "$(events_a_second "$bulk_events" "$(statement_ms "SELECT gundb.rebuild_view('stock')")")"
+        record rebuild-plain "$round" "$(events_a_second "$bulk_events" "$(statement_ms 'CREATE TEMP TABLE grouped AS SELECT * FROM bench.grouped(\$\$plain\$\$)')")"
+        drop_views
+        for clients in 1 8; do
+            make_views
+            record "view-single-$clients" "$round" "$(rate "$clients" 1 view)"
+            record "hand-single-$clients" "$round" "$(rate "$clients" 1 plain -D n=0 -D base="$(base "$round" plain)")"
+            drop_views
+        done
+    done
+}
+
 # --- storage and reading ----------------------------------------------------------------------------------------------
 
 # make_log NAME CLIENTS EVENTS LIVES: a stream as life makes it, by transactions of one event, the server restarted now
@@ -340,13 +382,13 @@ startup() {
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-if wants insert append schema lock bulk copy storage read; then
+if wants insert append schema lock bulk copy view storage read; then
     start bench
     if wants insert append schema lock; then
         for clients in 1 8 32; do single "$clients"; done
         single 8 off
     fi
-    if wants bulk schema copy; then make_source; fi
+    if wants bulk schema copy view; then make_source; fi
     if wants bulk schema; then
         bulk bulk 'INSERT INTO hot (type, key, data) SELECT type, key, data FROM bench.source' \
             'INSERT INTO plain (lane, seq, hlc, id, type, key, data) SELECT lane, seq, hlc, id, type, key, data FROM bench.source'
@@ -355,6 +397,7 @@ if wants insert append schema lock bulk copy storage read; then
         bulk copy "\\copy hot (type, key, data) FROM '$cluster_home/gundb.copy'" \
             "\\copy plain (seq, hlc, id, type, key, data) FROM '$cluster_home/plain.copy'"
     fi
+    if wants view; then views; fi
     if wants storage read; then make_log log 8 "$bulk_events" 1; fi
     if wants storage; then storage; fi
     if wants read; then

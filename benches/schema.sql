@@ -160,3 +160,31 @@ BEGIN
     RETURN events;
 END
 $$;
+
+-- What people write by hand instead of a view of three columns: a row trigger that keeps a table of state.
+CREATE FUNCTION bench.keep_by_hand(plain regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE by_hand (key text PRIMARY KEY, total numeric, place text, placed bigint, moves bigint) WITH (fillfactor = 80);
+    CREATE OR REPLACE FUNCTION bench.by_hand() RETURNS trigger LANGUAGE plpgsql AS $f$
+    BEGIN
+        INSERT INTO by_hand AS h VALUES (NEW.key, (NEW.data->>'quantity')::numeric, NEW.data->>'to', NEW.hlc, 1)
+        ON CONFLICT (key) DO UPDATE
+           SET total = h.total + excluded.total, moves = h.moves + 1, placed = greatest(h.placed, excluded.placed),
+               place = CASE WHEN excluded.placed >= h.placed THEN excluded.place ELSE h.place END;
+        RETURN NULL;
+    END
+    $f$;
+    EXECUTE format('CREATE TRIGGER by_hand AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION bench.by_hand()', plain);
+END
+$$;
+
+-- The same state by one GROUP BY.
+CREATE FUNCTION bench.grouped(plain regclass) RETURNS TABLE (key text, total numeric, place text, moves bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT key, sum((data->>''quantity'')::numeric),
+                (array_agg(data->>''to'' ORDER BY hlc DESC, site DESC, lane DESC, seq DESC))[1], count(*)
+           FROM %s GROUP BY key', plain);
+END
+$$;

@@ -35,10 +35,11 @@ SELECT pg_catalog.pg_extension_config_dump('gundb.view_state', '');
 
 CREATE TABLE gundb.view_skipped (
     view   integer NOT NULL,
-    events bigint  NOT NULL
+    lane   integer NOT NULL,
+    events bigint  NOT NULL,
+    PRIMARY KEY (view, lane)
 );
-COMMENT ON TABLE gundb.view_skipped IS 'Events without a key, counted: a row a transaction that appended some, so that nobody waits for anybody.';
-CREATE INDEX view_skipped_view ON gundb.view_skipped (view);
+COMMENT ON TABLE gundb.view_skipped IS 'Events without a key, counted by the number of the lane that their transaction holds: so nobody waits for anybody.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.view_skipped', '');
 
 CREATE TABLE gundb.view_pending (

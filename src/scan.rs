@@ -144,11 +144,11 @@ pub unsafe fn walk(
                 let site = fixed(site.0.as_bytes());
                 let lane = compares(column::LANE, Strategy::Equal, to_stored(lane.to_bits()));
                 let after = compares(column::SEQ, Strategy::Greater, after as i64);
-                (index, vec![key(0, Strategy::Equal, pg_sys::F_UUID_EQ, site), lane, after], None)
+                (index, vec![key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, site), lane, after], None)
             }
             Which::OfKey { index, key: text } => {
                 let text = varlena(text.as_bytes());
-                let mut equals = key(0, Strategy::Equal, pg_sys::F_TEXTEQ, text);
+                let mut equals = key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text);
                 equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
                 (index, vec![equals], Some(text))
             }
@@ -166,7 +166,9 @@ pub unsafe fn walk(
         pg_sys::index_endscan(scan);
         pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
         pg_sys::ExecDropSingleTupleTableSlot(slot);
-        text.map(free);
+        if let Some(text) = text {
+            free(text);
+        }
         Ok(())
     }
 }
@@ -385,20 +387,22 @@ impl Strategy {
     }
 }
 
-unsafe fn key(attribute: usize, strategy: Strategy, function: u32, value: pg_sys::Datum) -> pg_sys::ScanKeyData {
+/// A condition of an index scan on the index's column `attribute`, counted from 0.
+///
+/// # Safety
+/// `function` compares values of the column's type, and `value` is one.
+pub unsafe fn key(attribute: usize, strategy: u16, function: u32, value: pg_sys::Datum) -> pg_sys::ScanKeyData {
     let mut key = pg_sys::ScanKeyData::default();
-    unsafe {
-        pg_sys::ScanKeyInit(&mut key, (attribute + 1) as i16, strategy.number(), pg_sys::Oid::from(function), value);
-    }
+    unsafe { pg_sys::ScanKeyInit(&mut key, (attribute + 1) as i16, strategy, pg_sys::Oid::from(function), value) };
     key
 }
 
 unsafe fn equals_site(site: &[u8; 16]) -> pg_sys::ScanKeyData {
-    unsafe { key(0, Strategy::Equal, pg_sys::F_UUID_EQ, site.as_ptr().into()) }
+    unsafe { key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, site.as_ptr().into()) }
 }
 
 unsafe fn after_site(site: &[u8; 16]) -> pg_sys::ScanKeyData {
-    unsafe { key(0, Strategy::Greater, pg_sys::F_UUID_GT, site.as_ptr().into()) }
+    unsafe { key(0, Strategy::Greater.number(), pg_sys::F_UUID_GT, site.as_ptr().into()) }
 }
 
 /// The key's position in the index equals the column's in the table: (site, lane, seq) come first in both.
@@ -407,5 +411,5 @@ unsafe fn compares(column: usize, strategy: Strategy, value: i64) -> pg_sys::Sca
         Strategy::Equal => pg_sys::F_INT8EQ,
         Strategy::Greater => pg_sys::F_INT8GT,
     };
-    unsafe { key(column, strategy, function, pg_sys::Datum::from(value)) }
+    unsafe { key(column, strategy.number(), function, pg_sys::Datum::from(value)) }
 }

@@ -243,84 +243,18 @@ pub fn lock_appenders(stream: Oid) -> Result<()> {
 // States
 // ---------------------------------------------------------------------------------------------------------------
 
-fn bytea_arg(bytes: &[u8]) -> spi::Arg {
-    arg::of(pg_sys::BYTEAOID, Some(spi::varlena(bytes)))
-}
-
 fn number_arg(number: i32) -> spi::Arg {
     arg::of(pg_sys::INT4OID, Some(number.into()))
 }
 
-/// Locks the states of some keys, which ascend, until the end of the transaction, and reads them. Those that are not
-/// there are made, empty. Whoever holds one is waited for; all wait in the same order.
-pub fn lock_states(number: i32, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
+/// Makes empty states for keys, which ascend, where there are none. Whoever is making one is waited for.
+pub fn make_states(number: i32, keys: &[&[u8]]) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
-            // One key, as most transactions have, is found sooner than looked up in an array.
-            if let [key] = keys {
-                let rows = spi.run(
-                    "SELECT state FROM gundb.view_state WHERE view = $1 AND key = $2 FOR UPDATE",
-                    &[number_arg(number), bytea_arg(key)],
-                    Mode::Write,
-                    1,
-                )?;
-                if let Some(state) = rows.first().and_then(|row| row.bytes(1)) {
-                    return Ok(HashMap::from([(key.to_vec(), state)]));
-                }
-            }
             let args = [number_arg(number), arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(keys)))];
-            let mut found = HashMap::with_capacity(keys.len());
-            for _ in 0..2 {
-                let rows = spi.run(
-                    "SELECT key, state FROM gundb.view_state WHERE view = $1 AND key = ANY ($2) ORDER BY key FOR UPDATE",
-                    &args,
-                    Mode::Write,
-                    0,
-                )?;
-                for row in rows.iter() {
-                    if let (Some(key), Some(state)) = (row.bytes(1), row.bytes(2)) {
-                        found.insert(key, state);
-                    }
-                }
-                if found.len() >= keys.len() {
-                    break;
-                }
-                spi.run(
-                    "INSERT INTO gundb.view_state (view, key, state)
-                     SELECT $1, key, '' FROM pg_catalog.unnest($2) AS key ON CONFLICT DO NOTHING",
-                    &args,
-                    Mode::Write,
-                    0,
-                )?;
-            }
-            Ok(found)
-        })
-    })
-}
-
-/// Stores the states of locked keys.
-pub fn store_states(number: i32, keys: &[&[u8]], states: &[Vec<u8>]) -> Result<()> {
-    let states = states.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    as_owner(|| {
-        spi::connect(|spi| {
-            if let ([key], [state]) = (keys, states.as_slice()) {
-                return spi
-                    .run(
-                        "UPDATE gundb.view_state SET state = $3 WHERE view = $1 AND key = $2",
-                        &[number_arg(number), bytea_arg(key), bytea_arg(state)],
-                        Mode::Write,
-                        0,
-                    )
-                    .map(drop);
-            }
-            let args = [
-                number_arg(number),
-                arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(keys))),
-                arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(&states))),
-            ];
             spi.run(
-                "UPDATE gundb.view_state s SET state = new.state FROM unnest($2, $3) AS new (key, state)
-                  WHERE s.view = $1 AND s.key = new.key",
+                "INSERT INTO gundb.view_state (view, key, state)
+                 SELECT $1, key, '' FROM pg_catalog.unnest($2) AS key ON CONFLICT DO NOTHING",
                 &args,
                 Mode::Write,
                 0,
@@ -541,12 +475,19 @@ fn dot_of(row: Row) -> Result<Dot> {
     Dot::from_bytes(&bytes).map_err(|error| internal(format!("a stored dot is damaged: {error}")))
 }
 
-/// Counts events without a key.
-pub fn add_skipped(number: i32, events: i64) -> Result<()> {
+/// Counts events without a key, under the number of a lane that this transaction holds (or while appenders are locked out).
+pub fn add_skipped(number: i32, lane: u16, events: i64) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
-            let args = [number_arg(number), arg::int8(events)];
-            spi.run("INSERT INTO gundb.view_skipped (view, events) VALUES ($1, $2)", &args, Mode::Write, 0).map(drop)
+            let args = [number_arg(number), arg::of(pg_sys::INT4OID, Some(i32::from(lane).into())), arg::int8(events)];
+            spi.run(
+                "INSERT INTO gundb.view_skipped AS s (view, lane, events) VALUES ($1, $2, $3)
+                 ON CONFLICT (view, lane) DO UPDATE SET events = s.events + excluded.events",
+                &args,
+                Mode::Write,
+                0,
+            )
+            .map(drop)
         })
     })
 }

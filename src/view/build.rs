@@ -70,7 +70,7 @@ pub unsafe fn fill(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable
     };
     catalog::insert_pending(view.number, &besides.pending, &BTreeMap::new())?;
     if besides.skipped > 0 {
-        catalog::add_skipped(view.number, besides.skipped)?;
+        catalog::add_skipped(view.number, 0, besides.skipped)?;
     }
     Ok(rows)
 }

@@ -9,7 +9,7 @@ use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
 use crate::view::merge;
-use crate::{run, sql_function, transaction};
+use crate::{catalog, run, sql_function, transaction};
 use gundb_core::Lane;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeMap;
@@ -71,6 +71,9 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     // Said first: what a trigger on a view's table appends meanwhile comes after.
     transaction::with(|t| t.view(stream.table, lane, *after));
     for (view, batch) in stream.views.iter().zip(batches) {
+        if batch.skipped > 0 {
+            catalog::add_skipped(view.number, lane.number(), batch.skipped)?;
+        }
         unsafe { merge::merge(relation, stream, view, batch, Ids::StandOnce, &BTreeMap::new())? };
     }
     Ok(events == CHUNK)

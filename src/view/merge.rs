@@ -11,13 +11,14 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
+use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
 use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
 use gundb_core::{Datum, DatumType, Dot};
 use pgrx::pg_sys;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 /// A row as it is after a merge; without values it is none.
@@ -38,16 +39,17 @@ pub unsafe fn merge(
     ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let Batch { groups, skipped, mut pending } = batch;
-    let states = if groups.is_empty() {
-        Default::default()
-    } else {
-        catalog::lock_states(view.number, &groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?
-    };
+    let Batch { groups, mut pending, .. } = batch;
+    let mut states = None;
+    let mut found = HashMap::new();
+    if !groups.is_empty() {
+        let open = states.insert(States::open(view.number)?);
+        found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
+    }
     let contexts = Lookup::new(stream.id);
-    let (mut changed_keys, mut changed_states, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for (bytes, Group { key, events }) in groups {
-        let stored = states.get(&bytes).map_or(&[][..], Vec::as_slice);
+        let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
         let before = if stored.is_empty() {
             RowState::empty(&view.shape)
         } else {
@@ -61,8 +63,7 @@ pub unsafe fn merge(
         if encoded == stored {
             continue;
         }
-        changed_keys.push(bytes);
-        changed_states.push(encoded);
+        changed.push((bytes, encoded));
         match values {
             Some(values) => rows.push(NewRow { key, values: Some(values) }),
             None if before.exists() => gone.push(NewRow { key, values: None }),
@@ -75,16 +76,12 @@ pub unsafe fn merge(
     {
         return Err(refusal(view, first)?);
     }
-    if !changed_keys.is_empty() {
-        let keys = changed_keys.iter().map(Vec::as_slice).collect::<Vec<_>>();
-        catalog::store_states(view.number, &keys, &changed_states)?;
+    if let Some(mut states) = states {
+        states.store(&changed)?;
     }
     write(view, &rows, &gone)?;
     if !pending.is_empty() {
         catalog::insert_pending(view.number, &pending, tried)?;
-    }
-    if skipped > 0 {
-        catalog::add_skipped(view.number, skipped)?;
     }
     Ok(pending.len())
 }

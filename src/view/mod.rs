@@ -10,6 +10,7 @@
 //! | `contexts` | what authors had seen, looked up when asked for |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
+//! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events: made, rebuilt, checked |
 //! | `declare` | the functions that make and drop views |
 //! | `guard` | who may write to a view's table |
@@ -21,6 +22,7 @@ mod declare;
 mod guard;
 mod maintain;
 mod merge;
+mod states;
 pub mod table;
 
 pub use build::empty;

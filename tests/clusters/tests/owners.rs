@@ -6,14 +6,14 @@ use gundb_clusters::subject::Subject;
 #[tokio::test]
 async fn one_transaction_over_more_streams_than_the_lock_table_holds_is_refused_and_harms_nobody() {
     // With the default settings it takes about 40,000 streams to fill the table of locks; with these a few hundred do.
-    let streams = seed::count("GUNDB_STREAMS", 600);
+    let streams = seed::count("GUNDB_STREAMS", 1_500);
     let quick = [
-        ("max_locks_per_transaction", "10"),
+        ("max_locks_per_transaction", "30"),
         ("max_connections", "10"),
         ("max_wal_senders", "0"),
         ("max_worker_processes", "4"),
     ];
-    let subject = Subject::new(if streams == 600 { &quick } else { &[] }).await;
+    let subject = Subject::new(if streams == 1_500 { &quick } else { &[] }).await;
     for i in 0..streams {
         subject.session.run(&format!("SELECT gundb.create_stream('stream {i}')")).await;
     }
@@ -32,13 +32,13 @@ async fn one_transaction_over_more_streams_than_the_lock_table_holds_is_refused_
 #[tokio::test]
 async fn a_server_with_more_streams_than_the_lock_table_holds_is_writable_after_a_restart() {
     let settings = [
-        ("max_locks_per_transaction", "10"),
+        ("max_locks_per_transaction", "30"),
         ("max_connections", "10"),
         ("max_wal_senders", "0"),
         ("max_worker_processes", "4"),
     ];
     let subject = Subject::new(&settings).await;
-    for i in 0..1_000 {
+    for i in 0..1_500 {
         subject.session.run(&format!("SELECT gundb.create_stream('stream {i}')")).await;
     }
     subject.cluster.restart();
@@ -101,13 +101,7 @@ async fn what_an_owner_can_do_to_a_stream_table_neither_crashes_nor_leaves_a_gap
     session.run("INSERT INTO moves (type, own) VALUES ('Moved', 1), ('Ruled', 2)").await;
     subject.assert_well().await;
     session.run("ALTER TABLE moves DROP COLUMN own; DROP RULE r ON moves").await;
-    assert_eq!(
-        session
-            .refusal("BEGIN; ALTER TABLE moves DROP CONSTRAINT moves_pkey; INSERT INTO moves (type) VALUES ('Moved')")
-            .await,
-        "55000"
-    );
-    session.run("ROLLBACK").await;
+    assert_eq!(session.refusal("ALTER TABLE moves DROP CONSTRAINT moves_pkey").await, "GD001");
     assert_eq!(session.refusal("ALTER TABLE moves ALTER COLUMN data TYPE text").await, "42P16");
     subject.assert_well().await;
 }
