@@ -219,7 +219,7 @@ views() {
         # Once before each, so that both find all of it in memory.
         prepare -c "SELECT count(*) FROM viewed" -c "SELECT count(*) FROM plain"
         record rebuild-gundb "$round" "$(events_a_second "$bulk_events" "$(statement_ms "SELECT gundb.rebuild_view('stock')")")"
-        record rebuild-plain "$round" "$(events_a_second "$bulk_events" "$(statement_ms 'CREATE TEMP TABLE grouped AS SELECT * FROM bench.grouped(\$\$plain\$\$)')")"
+        record rebuild-plain "$round" "$(events_a_second "$bulk_events" "$(statement_ms "CREATE TEMP TABLE grouped AS SELECT * FROM bench.grouped('plain')")")"
         drop_views
         for clients in 1 8; do
             make_views
