@@ -60,6 +60,10 @@ $(VERSIONS:%=test-lifecycle-%): test-lifecycle-%: extension-%
 test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
 	@tests/clusters.sh $(TESTS)
 
+fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI tries: every decoder, law and binary type
+	@GUNDB_CASES_TIMES=50 cargo test --release -p gundb-core --tests
+	@GUNDB_BINARY_VALUES=50000 tests/clusters.sh --nocapture binary_values
+
 # By the names of their tests: CI runs a slice of each.
 test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams (about 15 minutes)
 	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 \
@@ -103,6 +107,6 @@ lint-shell:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long accept bench lint \
+.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

@@ -13,7 +13,7 @@ CREATE FUNCTION gundb.append(
 ) RETURNS gundb.appended
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_append';
 COMMENT ON FUNCTION gundb.append(text, text, jsonb, text, jsonb, uuid, bigint, gundb.clock) IS
-    'Appends one event; needs INSERT on the stream''s table. id is the idempotency key: the same id and content give back the first dot (duplicate), other content GD006. expected_version counts the key''s events (0: none yet), else GD005; version is then the new count. depends_on must be held here, else GD007.';
+    'Appends one event; needs INSERT on the stream''s table. id is the idempotency key: the same id and content give back the first dot (duplicate), other content GD006. expected_version counts the key''s events (0: none yet), else GD005; version is then the new count, and NULL for a duplicate. depends_on must be held here, else GD007.';
 
 CREATE FUNCTION gundb.append_batch(stream text, events jsonb, depends_on gundb.clock DEFAULT NULL)
     RETURNS SETOF gundb.appended

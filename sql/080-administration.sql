@@ -46,9 +46,10 @@ COMMENT ON FUNCTION gundb.status() IS 'What shared memory knows of this database
 CREATE VIEW gundb.health AS
     WITH s AS MATERIALIZED (SELECT * FROM gundb.status()),
     t AS (
-        SELECT st.name, tr.tgname, tr.tgenabled
-          FROM gundb.stream_table st JOIN pg_catalog.pg_trigger tr ON tr.tgrelid = st.relid
-         WHERE NOT tr.tgisinternal
+        SELECT tr.tgrelid::pg_catalog.regclass::text AS name
+          FROM pg_catalog.pg_trigger tr
+          JOIN pg_catalog.pg_proc p ON p.oid = tr.tgfoid AND p.pronamespace = pg_catalog.to_regnamespace('gundb')
+         WHERE p.proname IN ('stamp', 'guard', 'maintain', 'guard_view') AND tr.tgenabled <> 'A' AND NOT tr.tgisinternal
     ), checks ("check", status, message, what_to_do) AS (
         SELECT 'worker',
                CASE WHEN s.worker THEN 'OK' ELSE 'WARNING' END,
@@ -82,10 +83,10 @@ CREATE VIEW gundb.health AS
         UNION ALL
         SELECT 'triggers',
                CASE WHEN pg_catalog.count(*) = 0 THEN 'OK' ELSE 'CRITICAL' END,
-               coalesce('Streams with a disabled trigger of gundb: ' || pg_catalog.string_agg(DISTINCT t.name, ', ') || '.',
+               coalesce('Tables with a disabled trigger of gundb: ' || pg_catalog.string_agg(DISTINCT t.name, ', ') || '.',
                         'All triggers of gundb are enabled.'),
-               CASE WHEN pg_catalog.count(*) > 0 THEN 'For each of zz_gundb_stamp, gundb_guard, gundb_guard_truncate: ALTER TABLE … ENABLE ALWAYS TRIGGER …;' END
-          FROM t WHERE t.tgname IN ('zz_gundb_stamp', 'gundb_guard', 'gundb_guard_truncate') AND t.tgenabled <> 'A'
+               CASE WHEN pg_catalog.count(*) > 0 THEN 'For each of them: ALTER TABLE … ENABLE TRIGGER ALL; for views, SELECT gundb.check_view(…) and rebuild_view(…) then.' END
+          FROM t
         UNION ALL
         SELECT 'durability',
                CASE WHEN pg_catalog.bool_and(setting = 'on') THEN 'OK' ELSE 'CRITICAL' END,

@@ -86,19 +86,19 @@ COMMENT ON FUNCTION gundb.retry_pending(regclass) IS
     'Tries the pending events of a view, or of all views that the caller owns, again. Returns how many were folded; the others stay pending, with one try more.';
 
 CREATE FUNCTION gundb.view_rows(view regclass) RETURNS bigint
-    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found bigint;
 BEGIN
-    IF EXISTS (SELECT FROM gundb.view_definition d WHERE d.relation = view) THEN
-        EXECUTE format('SELECT count(*) FROM %s', view) INTO found;
+    IF has_table_privilege(view, 'SELECT') THEN
+        EXECUTE format('SELECT count(*) FROM ONLY %s', view) INTO found;
     END IF;
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION gundb.view_rows(regclass) IS 'How many rows a view has, counted; NULL of what is no view.';
+COMMENT ON FUNCTION gundb.view_rows(regclass) IS 'How many rows a view has, counted; NULL for who may not read it.';
 
 CREATE VIEW gundb.view AS
     SELECT d.relation AS view, d.stream, d.key, d.columns, d.types, d.filter, d.deletes AS delete, d.strict,
@@ -107,7 +107,7 @@ CREATE VIEW gundb.view AS
            (SELECT pg_catalog.count(*) FROM gundb.view_pending p WHERE p.view = d.number) AS pending
       FROM gundb.view_definition d;
 COMMENT ON VIEW gundb.view IS 'The views of this site.';
-COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted: it takes a scan.';
+COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted, which takes a scan; NULL for who may not read the view.';
 COMMENT ON COLUMN gundb.view.skipped IS 'Events that have no key in the view.';
 COMMENT ON COLUMN gundb.view.pending IS 'Events that the view could not fold; gundb.pending says why.';
 GRANT SELECT ON gundb.view TO PUBLIC;

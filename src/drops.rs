@@ -131,6 +131,14 @@ fn refuse_stream(trigger: Oid) -> Result<()> {
             .hint("To drop the view: SELECT gundb.drop_view('name'). To remove gundb: SELECT gundb.uninstall().")
             .into());
     }
+    if let Some(label) = catalog::maintained_by(trigger)? {
+        return Err(Error::new(
+            state::IMMUTABLE,
+            format!("cannot drop the trigger that maintains the views of {label}"),
+        )
+        .hint("It goes with the last view: SELECT gundb.drop_view('name').")
+        .into());
+    }
     let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
     Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
         .hint(WAYS_OUT)

@@ -198,7 +198,11 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         if by_id == Oid::INVALID {
             return Err(lacks_index(&label));
         }
-        let views = if is_maintained(relation) { ViewTable::of_stream(&name)? } else { Vec::new() };
+        let views = if is_maintained(relation, catalog::extension()?.maintain_function) {
+            ViewTable::of_stream(&name)?
+        } else {
+            Vec::new()
+        };
         let (closed, types) = catalog::definitions(&name)?;
         let label = catalog::table_label(table)?;
         let insert =
@@ -294,9 +298,9 @@ unsafe fn attribute(descriptor: pg_sys::TupleDesc, i: usize) -> *const pg_sys::F
     }
 }
 
-/// Whether the stream's table has the trigger that maintains views.
-unsafe fn is_maintained(relation: pg_sys::Relation) -> bool {
-    unsafe { triggers(relation).iter().any(|trigger| CStr::from_ptr(trigger.tgname) == catalog::MAINTAIN) }
+/// Whether the stream's table has the trigger that maintains views: known by its function, since anybody may rename it.
+unsafe fn is_maintained(relation: pg_sys::Relation, function: Oid) -> bool {
+    function != Oid::INVALID && unsafe { triggers(relation).iter().any(|trigger| trigger.tgfoid == function) }
 }
 
 unsafe fn index_on_id(relation: pg_sys::Relation) -> Result<Oid> {

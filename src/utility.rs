@@ -3,15 +3,16 @@
 //! **Those that need every session of a database gone.** DROP DATABASE, CREATE DATABASE … TEMPLATE, a rename and SET TABLESPACE fail while anybody is connected, and the
 //! worker is somebody. The hook stops it and holds the launcher off until the statement has ended, either way.
 //!
-//! **Those that enable triggers.** ENABLE TRIGGER makes a trigger a plain one, which `session_replication_role` can get
-//! round; those of gundb's fire always, so they are set right in the same statement.
+//! **Those that alter a table.** ENABLE TRIGGER makes a trigger a plain one, which `session_replication_role` can get
+//! round; those of gundb's fire always, so they are set right in the same statement. A stream's table stays logged, and a
+//! view's keeps the columns and the key by which it is maintained: an append must not fail for want of them.
 //!
 //! The hook calls on with no Rust guard in between, so that an error passes with all its fields.
 //!
 //! Unsafe: the hook and parse nodes.
 
 use crate::boundary::{self, try_pg};
-use crate::error::Result;
+use crate::error::{Error, Result, state};
 use crate::{catalog, shared, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
@@ -79,33 +80,59 @@ unsafe extern "C-unwind" fn process_utility(
                 completion,
             ),
         }
-        if !node.is_null() && (*node).type_ == pg_sys::NodeTag::T_AlterTableStmt {
-            boundary::entry(|| triggers_enabled(node.cast()));
+        if !node.is_null() && matches!((*node).type_, pg_sys::NodeTag::T_AlterTableStmt | pg_sys::NodeTag::T_RenameStmt)
+        {
+            boundary::entry(|| altered(node));
         }
     }
 }
 
-/// Sets a stream's triggers right, if the statement has enabled them.
-unsafe fn triggers_enabled(alter: *const pg_sys::AlterTableStmt) -> Result<()> {
-    use pg_sys::AlterTableType::*;
-    // SAFETY: a statement that has just run, and its list of commands.
-    let table = unsafe {
-        let enables = elements((*alter).cmds).any(|command| {
-            let command = command.cast::<pg_sys::AlterTableCmd>();
-            [AT_EnableTrig, AT_EnableTrigAll, AT_EnableTrigUser, AT_EnableReplicaTrig].contains(&(*command).subtype)
-        });
-        if !enables {
-            return Ok(());
+/// Looks at a table that was altered: what gundb needs of it must still be there, and its triggers fire always.
+unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
+    // SAFETY: a statement that has just run.
+    let (relation, enables) = unsafe {
+        if (*node).type_ == pg_sys::NodeTag::T_RenameStmt {
+            let rename = &*node.cast::<pg_sys::RenameStmt>();
+            if rename.renameType != pg_sys::ObjectType::OBJECT_COLUMN {
+                return Ok(());
+            }
+            (rename.relation, false)
+        } else {
+            let alter = &*node.cast::<pg_sys::AlterTableStmt>();
+            (alter.relation, enables_triggers(alter))
         }
-        const MISSING_OK: u32 = pg_sys::RVROption::RVR_MISSING_OK;
-        try_pg(|| {
-            RangeVarGetRelidExtended((*alter).relation, pg_sys::NoLock as i32, MISSING_OK, None, core::ptr::null_mut())
-        })?
     };
+    const MISSING_OK: u32 = pg_sys::RVROption::RVR_MISSING_OK;
+    let table = try_pg(|| unsafe {
+        RangeVarGetRelidExtended(relation, pg_sys::NoLock as i32, MISSING_OK, None, core::ptr::null_mut())
+    })?;
     if table == Oid::INVALID || catalog::find_extension()?.is_none() {
         return Ok(());
     }
-    catalog::repair_triggers(Some(table))
+    if enables {
+        catalog::repair_triggers(Some(table))?;
+    }
+    // SAFETY: asks the cache.
+    if unsafe { pg_sys::get_rel_persistence(table) } as u8 == pg_sys::RELPERSISTENCE_UNLOGGED
+        && catalog::is_stream_table(table)?
+    {
+        return Err(Error::new(state::IMMUTABLE, "cannot make a stream's table unlogged")
+            .detail("A crash would take its events away.")
+            .into());
+    }
+    crate::view::refuse_unfit(table)
+}
+
+/// Whether a statement makes triggers plain ones.
+unsafe fn enables_triggers(alter: &pg_sys::AlterTableStmt) -> bool {
+    use pg_sys::AlterTableType::*;
+    // SAFETY: the statement's list of commands.
+    unsafe {
+        elements(alter.cmds).any(|command| {
+            let command = command.cast::<pg_sys::AlterTableCmd>();
+            [AT_EnableTrig, AT_EnableTrigAll, AT_EnableTrigUser, AT_EnableReplicaTrig].contains(&(*command).subtype)
+        })
+    }
 }
 
 /// The elements of a list of nodes.

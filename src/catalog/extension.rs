@@ -17,6 +17,8 @@ pub struct Extension {
     pub lane_type: Oid,
     pub dot_type: Oid,
     pub stamp_function: Oid,
+    /// The function `gundb.maintain`; invalid likewise.
+    pub maintain_function: Oid,
     /// The table `gundb.view_state`; invalid where the extension is older than views.
     pub view_state: Oid,
 }
@@ -63,7 +65,8 @@ pub fn find_extension() -> Result<Option<Extension>> {
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'lane'),
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'dot'),
                     (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'stamp'),
-                    (SELECT v.oid FROM pg_catalog.pg_class v WHERE v.relnamespace = n.oid AND v.relname = 'view_state')
+                    (SELECT v.oid FROM pg_catalog.pg_class v WHERE v.relnamespace = n.oid AND v.relname = 'view_state'),
+                    (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'maintain')
                FROM pg_catalog.pg_extension x
                JOIN pg_catalog.pg_namespace n ON n.oid = x.extnamespace
                JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'event'
@@ -83,6 +86,7 @@ pub fn find_extension() -> Result<Option<Extension>> {
                 dot_type: row.oid(7)?,
                 stamp_function: row.oid(8)?,
                 view_state: row.oid(9).unwrap_or(Oid::INVALID),
+                maintain_function: row.oid(10).unwrap_or(Oid::INVALID),
             })
         }))
     })?;

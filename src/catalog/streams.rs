@@ -114,9 +114,10 @@ pub fn repair_triggers(table: Option<Oid>) -> Result<()> {
     spi::connect(|spi| {
         let rows = spi.run(
             "SELECT t.tgrelid::pg_catalog.regclass::text, pg_catalog.quote_ident(t.tgname)
-               FROM gundb.stream_table s JOIN pg_catalog.pg_trigger t ON t.tgrelid = s.relid
-              WHERE s.relid = coalesce($1, s.relid) AND t.tgenabled IN ('O', 'R')
-                AND t.tgname IN ('zz_gundb_stamp', 'gundb_guard', 'gundb_guard_truncate')",
+               FROM pg_catalog.pg_trigger t
+               JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = pg_catalog.to_regnamespace('gundb')
+              WHERE t.tgrelid = coalesce($1, t.tgrelid) AND t.tgenabled IN ('O', 'R') AND NOT t.tgisinternal
+                AND p.proname IN ('stamp', 'guard', 'maintain', 'guard_view')",
             &[arg::oid_or_null(table)],
             Mode::Write,
             0,

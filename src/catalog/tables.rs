@@ -31,7 +31,7 @@ pub fn place_of(as_table: Option<&str>) -> Result<Place> {
             Some(1) => (current, row.text(1)),
             Some(2) => (row.text(1), row.text(2)),
             _ => {
-                return Err(Error::new(state::INVALID_NAME, "as_table must be a table's name, or schema.table").into());
+                return Err(Error::new(state::INVALID_NAME, "a table is named as table, or as schema.table").into());
             }
         };
         let schema = schema.ok_or_else(|| {

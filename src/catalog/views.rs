@@ -1,13 +1,13 @@
 //! Views: their definitions, the states of their rows, what is pending.
 
 use crate::catalog::{extension, quote_identifier, quote_literal, table_label};
+use crate::drops;
 use crate::error::{Error, Result, internal, state};
 use crate::spi::{self, Mode, Row, arg, as_owner};
 use gundb_core::Dot;
 use gundb_core::view::{ColumnType, View};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::CStr;
 
 /// A view's definition as it is stored.
 pub struct ViewRecord {
@@ -200,36 +200,39 @@ pub fn create_view_table(view: &View, stream: &str, place: &super::Place, name: 
     })
 }
 
-/// The trigger by which a stream's views are maintained; it stands only where there are views.
-pub const MAINTAIN: &CStr = c"zz_gundb_views";
+/// The trigger by which a stream's views are maintained; it stands only where there are views, and is known by its
+/// function.
+const MAINTAIN: &str = "zz_gundb_views";
 
 /// Sees to it that a stream's table has the trigger, or has it not.
 pub fn set_maintained(stream: Oid, maintained: bool) -> Result<()> {
     let label = table_label(stream)?;
-    let trigger = MAINTAIN.to_string_lossy();
     as_owner(|| {
         spi::connect(|spi| {
             let rows = spi.run(
-                "SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2",
-                &[arg::oid(stream), arg::text(&trigger)],
+                "SELECT pg_catalog.quote_ident(tgname) FROM pg_catalog.pg_trigger
+                  WHERE tgrelid = $1 AND tgfoid = pg_catalog.to_regproc('gundb.maintain')",
+                &[arg::oid(stream)],
                 Mode::Write,
                 1,
             )?;
-            if rows.is_empty() != maintained {
+            let found = rows.first().and_then(|row| row.text(1));
+            if found.is_some() == maintained {
                 return Ok(());
             }
             if maintained {
                 spi.run_once(
                     &format!(
-                        "CREATE TRIGGER {trigger} AFTER INSERT ON {label}
+                        "CREATE TRIGGER {MAINTAIN} AFTER INSERT ON {label}
                              FOR EACH STATEMENT EXECUTE FUNCTION gundb.maintain()"
                     ),
                     Mode::Write,
                 )?;
-                let always = format!("ALTER TABLE {label} ENABLE ALWAYS TRIGGER {trigger}");
+                let always = format!("ALTER TABLE {label} ENABLE ALWAYS TRIGGER {MAINTAIN}");
                 return spi.run_once(&always, Mode::Write).map(drop);
             }
-            spi.run_once(&format!("DROP TRIGGER {trigger} ON {label}"), Mode::Write).map(drop)
+            let trigger = found.unwrap_or_default();
+            drops::allowed(|| spi.run_once(&format!("DROP TRIGGER {trigger} ON {label}"), Mode::Write).map(drop))
         })
     })
 }
@@ -335,6 +338,15 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
         keys.iter().enumerate().map(|(at, (name, kind))| format!("t.{name} = v{}::{kind}", at + 1)).collect();
     let values_one =
         join(all.iter().enumerate().map(|(at, (_, kind))| format!("${}::text::{kind}", at + 1)).collect(), ", ");
+    // Times print as the session likes; keys must be told apart by the text that gundb gives them.
+    let as_canonical = |(name, kind): &(String, String)| match kind.as_str() {
+        "timestamptz" => {
+            format!("pg_catalog.to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+        }
+        "date" => format!("pg_catalog.to_char({name}, 'YYYY-MM-DD')"),
+        _ => format!("{name}::text"),
+    };
+    let as_text = |(name, _): &(String, String)| format!("{name}::text");
     Ok(RowStatements {
         put_one: format!("INSERT INTO {label} ({names}) VALUES ({values_one}) ON CONFLICT ({key_names}) DO {action}"),
         put: format!(
@@ -344,14 +356,14 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
             aliases(all.len())
         ),
         delete: format!(
-            "DELETE FROM {label} t USING unnest({}) AS old ({}) WHERE {}",
+            "DELETE FROM ONLY {label} t USING unnest({}) AS old ({}) WHERE {}",
             places(keys.len()),
             aliases(keys.len()),
             join(same_key, " AND ")
         ),
         read: format!(
-            "SELECT {} FROM {label}",
-            join(all.iter().map(|(name, _)| format!("{name}::text")).collect(), ", ")
+            "SELECT {} FROM ONLY {label}",
+            join(keys.iter().map(as_canonical).chain(values.iter().map(as_text)).collect(), ", ")
         ),
     })
 }
@@ -365,7 +377,7 @@ pub fn write_rows(statement: &str, columns: &[Vec<Option<String>>]) -> Result<()
 /// Takes all rows of a table away.
 pub fn delete_rows(relation: Oid) -> Result<()> {
     let label = table_label(relation)?;
-    spi::connect(|spi| spi.run_once(&format!("DELETE FROM {label}"), Mode::Write).map(drop))
+    spi::connect(|spi| spi.run_once(&format!("DELETE FROM ONLY {label}"), Mode::Write).map(drop))
 }
 
 /// The rows of a view, through the active snapshot: each value as text.
@@ -493,7 +505,7 @@ pub fn add_skipped(number: i32, lane: u16, events: i64) -> Result<()> {
 }
 
 /// Whether the extension in this database is one that has views: the library may be newer.
-fn has_views() -> Result<bool> {
+pub fn has_views() -> Result<bool> {
     spi::connect(|spi| {
         let statement = "SELECT pg_catalog.to_regclass('gundb.view_definition') IS NOT NULL";
         let rows = spi.run(statement, &[], Mode::Read, 1)?;
@@ -517,16 +529,75 @@ pub fn refuse_if_viewed(stream: &str) -> Result<()> {
 
 /// The table of a view whose trigger this is.
 pub fn view_of_trigger(trigger: Oid) -> Result<Option<String>> {
+    if !has_views()? {
+        return Ok(None);
+    }
+    as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let rows = spi.run(
+                    "SELECT d.relation::pg_catalog.text FROM pg_catalog.pg_trigger t
+                   JOIN gundb.view_definition d ON d.relation::oid = t.tgrelid
+                  WHERE t.oid = $1 AND t.tgfoid = pg_catalog.to_regproc('gundb.guard_view')",
+                    &[arg::oid(trigger)],
+                    Mode::Read,
+                    1,
+                )?;
+                Ok(rows.first().and_then(|row| row.text(1)))
+            })
+        })
+    })
+}
+
+/// The table whose views a trigger maintains.
+pub fn maintained_by(trigger: Oid) -> Result<Option<String>> {
     spi::with_latest_snapshot(|| {
         spi::connect(|spi| {
             let rows = spi.run(
                 "SELECT tgrelid::pg_catalog.regclass::text FROM pg_catalog.pg_trigger
-                  WHERE oid = $1 AND tgfoid = pg_catalog.to_regproc('gundb.guard_view')",
+                  WHERE oid = $1 AND tgfoid = pg_catalog.to_regproc('gundb.maintain')",
                 &[arg::oid(trigger)],
                 Mode::Read,
                 1,
             )?;
             Ok(rows.first().and_then(|row| row.text(1)))
+        })
+    })
+}
+
+/// Whether a view's table still has the columns and the key by which it is maintained.
+pub fn fits_view(view: &View, relation: Oid) -> Result<bool> {
+    let keys = view.key.0.iter().map(|part| part.name.clone()).collect::<Vec<_>>();
+    let key_types = view.key.0.iter().map(|part| part.datum_type.name().to_owned());
+    let types = key_types.chain(view.columns.0.iter().map(sql_type)).collect::<Vec<_>>();
+    let names = keys.iter().cloned().chain(view.columns.0.iter().map(|column| column.name.clone()));
+    let names = names.collect::<Vec<_>>();
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let args = [
+                arg::oid(relation),
+                super::text_array_arg(Some(&names)),
+                super::text_array_arg(Some(&types)),
+                super::text_array_arg(Some(&keys)),
+            ];
+            let rows = spi.run(
+                "SELECT NOT EXISTS (
+                            SELECT FROM unnest($2, $3) AS expected (name, type)
+                              LEFT JOIN pg_catalog.pg_attribute a
+                                     ON a.attrelid = $1 AND a.attname = expected.name AND NOT a.attisdropped
+                             WHERE a.attname IS NULL OR a.atttypid <> expected.type::pg_catalog.regtype OR a.atttypmod <> -1)
+                    AND EXISTS (
+                            SELECT FROM pg_catalog.pg_index i
+                             WHERE i.indrelid = $1 AND i.indisprimary
+                               AND $4 = ARRAY(SELECT a.attname::text
+                                                FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+                                                JOIN pg_catalog.pg_attribute a ON a.attrelid = $1 AND a.attnum = k.attnum
+                                               ORDER BY k.place))",
+                &args,
+                Mode::Read,
+                1,
+            )?;
+            Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
         })
     })
 }

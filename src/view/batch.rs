@@ -10,7 +10,7 @@ use gundb_core::{Datum, StreamId};
 use std::collections::BTreeMap;
 
 /// A key's bytes stand in an index entry.
-const KEY_BYTES_MAX: usize = 2_000;
+const KEY_BYTES_MAX: usize = 2_560;
 
 /// The events of one key.
 pub struct Group {
@@ -26,6 +26,16 @@ pub struct Batch {
     pub skipped: i64,
     /// Events that cannot be read.
     pub pending: Vec<Pending>,
+}
+
+/// A key as people read it: its values, no more than a line of them.
+pub fn shown(key: &[Datum]) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let whole = key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ");
+    match whole.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
 }
 
 /// Events as folds take them. Where each id is known to stand once, none need be looked for.
@@ -62,7 +72,10 @@ impl Batch {
         };
         let mut cannot = |reason: String| {
             let dot = event.mark.dot(stream);
-            self.pending.push(Pending { key: None, dot, reason, sqlstate: "22P02" });
+            // Where the key can be read, it says whose row lacks the event.
+            let key = view.view.key.of(&seen).ok().flatten();
+            let key = key.map(|key| shown(&key));
+            self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
         };
         match view.view.read(&seen) {
             Ok(Reading::NotTaken) => {}

@@ -156,6 +156,23 @@ sql_function! {
     }
 }
 
+/// Raises if a table is a view's and no longer has what it is maintained by.
+pub fn refuse_unfit(table: Oid) -> Result<()> {
+    if !catalog::has_views()? {
+        return Ok(());
+    }
+    let Some(record) = catalog::view_of_table(table)? else { return Ok(()) };
+    let view = ViewTable::read(record)?;
+    if catalog::fits_view(&view.view, table)? {
+        return Ok(());
+    }
+    let label = catalog::table_label(table)?;
+    Err(Error::new(state::IMMUTABLE, format!("cannot alter the columns or the key of view {label}"))
+        .detail("They are its definition; appends to the stream write to them.")
+        .hint("Columns of your own can be added. To define the view anew: SELECT gundb.drop_view('name'), then create it.")
+        .into())
+}
+
 /// The view that a call is about, whose table the caller owns.
 fn own_view(call: Call) -> Result<ViewTable> {
     let relation = call.required(call.arg(0), "view")?;

@@ -1,7 +1,7 @@
 //! Who may write to a view's table: maintenance alone.
 
 use crate::error::{Error, Result, state};
-use crate::{sql_function, transaction};
+use crate::{catalog, sql_function, transaction};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -39,8 +39,19 @@ sql_function! {
                 return Ok(Datum::null());
             }
             let table = CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()).to_string_lossy();
+            if catalog::view_of_table((*relation).rd_id)?.is_none() {
+                return Err(Error::new(
+                    state::VIEW_IS_DERIVED,
+                    format!("cannot write to \"{table}\": it is the table of a view that is not here"),
+                )
+                .hint("It came alone, as from pg_dump -t. DROP TABLE takes it away; DROP TRIGGER gundb_guard makes it a plain table.")
+                .into());
+            }
             Err(Error::new(state::VIEW_IS_DERIVED, format!("cannot write to \"{table}\": it is a view, maintained by gundb"))
-                .hint("Append an event to its stream, with INSERT or gundb.append(); gundb.drop_view() drops the view.")
+                .hint(
+                    "Append an event to its stream, with INSERT or gundb.append(); gundb.drop_view() drops the view. \
+                     To load a dump's data, see gundb.begin_restore().",
+                )
                 .into())
         }
     }

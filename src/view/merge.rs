@@ -8,7 +8,7 @@ use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
 use crate::spi::as_table_owner;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Group, Ids, fold_events};
+use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::states::States;
@@ -178,7 +178,7 @@ impl<'a> Fold<'a> {
         };
         if let [event] = events.as_slice() {
             self.pending.push(Pending {
-                key: Some(self.key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ")),
+                key: Some(shown(self.key)),
                 dot: event.mark.dot(self.stream.id),
                 reason: self.reason(&failure),
                 sqlstate: "22003",

@@ -26,3 +26,4 @@ mod states;
 pub mod table;
 
 pub use build::empty;
+pub use declare::refuse_unfit;

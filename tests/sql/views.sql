@@ -102,7 +102,7 @@ SELECT * FROM gundb.check_view('carts');
 
 INSERT INTO moves (type, data) VALUES ('Sold', '{"sku": "A-1", "qty": "many"}'), ('Sold', '{"sku": "A-1", "qty": 1}'), ('Received', jsonb_build_object('sku', repeat('x', 3000), 'qty', 1));
 SELECT * FROM stock WHERE sku LIKE 'A-1';
-SELECT kind, view, key, dot IS NOT NULL AS dot, reason, sqlstate, since <= now() AS since, tries FROM gundb.pending ORDER BY reason;
+SELECT kind, view, left(key, 20) AS key, dot IS NOT NULL AS dot, reason, sqlstate, since <= now() AS since, tries FROM gundb.pending ORDER BY reason;
 SELECT gundb.retry_pending();
 SELECT reason, tries FROM gundb.pending ORDER BY reason;
 SELECT gundb.retry_pending('stock');
@@ -263,6 +263,57 @@ SELECT gundb.drop_view('shop.totals');
 RESET ROLE;
 -- The last view takes its trigger along.
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass AND NOT tgisinternal;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- What newcomers have tried
+-- ---------------------------------------------------------------------------------------------------------------------
+
+-- JSON is no key: 1 and 1.0 would be one to the primary key, and two to the fold.
+SELECT answer FROM pg_temp.attempt($$SELECT gundb.create_view('j', 'moves', '{}', key => 'j::jsonb as j')$$);
+SELECT answer FROM pg_temp.attempt($$SELECT gundb.create_view('j', 'moves', '{"n": {"fold": "sum", "value": "n", "type": "integer"}}')$$);
+-- Keys of times are what they are, however a session prints them.
+SELECT gundb.create_view('timed', 'things', '{"n": {"fold": "count"}}', key => 'k::timestamptz as at, d::date as day');
+INSERT INTO things (type, data) VALUES ('A', '{"k": "2026-01-01T00:00:00.5Z", "d": "2026-01-31"}');
+SELECT * FROM gundb.check_view('timed');
+SET DateStyle = 'SQL, DMY';
+SET TimeZone = 'Asia/Tokyo';
+SELECT * FROM gundb.check_view('timed');
+SELECT * FROM timed;
+RESET DateStyle;
+SET TimeZone = 'UTC';
+-- The trigger that maintains is known by its function, stays, and fires always.
+SELECT statement, a.state, a.answer FROM unnest(ARRAY['DROP TRIGGER zz_gundb_views ON moves', 'ALTER TABLE moves SET UNLOGGED']) AS statement, pg_temp.attempt(statement) AS a;
+ALTER TRIGGER zz_gundb_views ON moves RENAME TO aa;
+INSERT INTO moves (type, data) VALUES ('Received', '{"sku": "T", "qty": 1}');
+SELECT * FROM stock WHERE sku = 'T';
+ALTER TABLE moves DISABLE TRIGGER aa;
+ALTER TABLE stock DISABLE TRIGGER ALL;
+SELECT status, message FROM gundb.health WHERE "check" = 'triggers';
+ALTER TABLE moves ENABLE TRIGGER ALL;
+ALTER TABLE stock ENABLE TRIGGER ALL;
+SELECT status FROM gundb.health WHERE "check" = 'triggers';
+SELECT tgrelid::regclass, tgname FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid WHERE pronamespace = 'gundb'::regnamespace AND tgenabled <> 'A';
+-- The columns and the key of a view are its definition; others can be added.
+SELECT statement, a.state, a.answer FROM unnest(ARRAY['ALTER TABLE stock RENAME COLUMN on_hand TO n', 'ALTER TABLE stock RENAME on_hand TO n', 'ALTER TABLE stock DROP COLUMN place',
+    'ALTER TABLE stock DROP CONSTRAINT stock_pkey', 'ALTER TABLE stock ALTER on_hand TYPE integer', 'ALTER TABLE stock ALTER on_hand TYPE numeric(5, 2)']) AS statement, pg_temp.attempt(statement) AS a;
+ALTER TABLE stock ADD COLUMN half numeric GENERATED ALWAYS AS (on_hand / 2) STORED, ADD CHECK (sku <> ''), ALTER place SET STATISTICS 10;
+INSERT INTO moves (type, data) VALUES ('Received', '{"sku": "T", "qty": 2}');
+SELECT sku, on_hand, half FROM stock WHERE sku = 'T';
+SELECT * FROM gundb.check_view('stock');
+ALTER TABLE stock DROP COLUMN half;
+-- A view's table that came alone is no view: it can be dropped.
+BEGIN;
+DELETE FROM gundb.view_definition WHERE relation = 'none'::regclass;
+SELECT state, answer, hint FROM pg_temp.attempt('DELETE FROM "none"');
+DROP TABLE "none";
+ROLLBACK;
+-- How many rows there are is told to those who may count them.
+CREATE ROLE gundb_stranger;
+SET ROLE gundb_stranger;
+SELECT view, rows FROM gundb.view ORDER BY 1;
+RESET ROLE;
+DROP ROLE gundb_stranger;
+SELECT key, reason FROM gundb.pending WHERE view = 'stock'::regclass ORDER BY reason LIMIT 1;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- reset, uninstall

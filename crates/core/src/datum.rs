@@ -166,12 +166,20 @@ fn decimal(json: &Json) -> Option<Decimal> {
 
 /// Not the name of a type that a column can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no type of a view's column is called {name:?}{}", did_you_mean(.suggestion))]
+#[error("no type of a view's column is called {name:?}{}", did_you_mean_or_all(.suggestion))]
 pub struct UnknownType {
     /// The name.
     pub name: String,
     /// One that it resembles.
     pub suggestion: Option<&'static str>,
+}
+
+/// As [`did_you_mean`], or else all that there are.
+fn did_you_mean_or_all(suggestion: &Option<&'static str>) -> String {
+    match suggestion {
+        Some(_) => did_you_mean(suggestion),
+        None => format!(": there are {}", TYPES.map(|(_, name)| name).join(", ")),
+    }
 }
 
 /// `. Did you mean "…"?`, or nothing.

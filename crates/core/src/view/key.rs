@@ -58,6 +58,9 @@ impl FromStr for Key {
             if part.path.negated {
                 return Err(at_part(LanguageProblem::Negative));
             }
+            if part.datum_type == DatumType::Jsonb {
+                return Err(at_part(LanguageProblem::JsonbKey));
+            }
             if part.name.is_empty() || part.name.len() > NAME_BYTES_MAX {
                 return Err(at_part(LanguageProblem::NameLength));
             }

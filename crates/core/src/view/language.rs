@@ -55,6 +55,9 @@ pub enum LanguageProblem {
     /// A type that a column cannot have.
     #[error(transparent)]
     Type(#[from] UnknownType),
+    /// JSON as a key: `1` and `1.0` are one value to a database, and two texts.
+    #[error("a key cannot be of type jsonb: take text, or a part of the document")]
+    JsonbKey,
     /// A `-` where there is nothing to add.
     #[error("a key cannot be negative: leave the '-' out")]
     Negative,

@@ -9,11 +9,14 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use uuid::Uuid;
 
-/// A configuration of so many cases whose seed is printed, and is taken from `PROPTEST_RNG_SEED` where that is set.
+/// A configuration of so many cases (times `GUNDB_CASES_TIMES`) whose seed is printed, and is taken from
+/// `PROPTEST_RNG_SEED` where that is set.
 pub fn cases(cases: u32) -> ProptestConfig {
     let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one(cases));
     println!("PROPTEST_RNG_SEED={seed}");
+    let times = std::env::var("GUNDB_CASES_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let cases = cases.saturating_mul(times);
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..ProptestConfig::default() }
 }
 
