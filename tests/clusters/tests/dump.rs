@@ -49,7 +49,11 @@ async fn source(postgres: &Postgres) -> Cluster {
                SELECT gundb.define_event('it''s', 'It''s "odd"', '{"const": {"a": "\u20ac"}}');
                CREATE INDEX "own index" ON moves ((data->>'sku'));
                CREATE FUNCTION own_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-               CREATE TRIGGER own BEFORE INSERT ON moves FOR EACH ROW EXECUTE FUNCTION own_trigger();"#,
+               CREATE TRIGGER own BEFORE INSERT ON moves FOR EACH ROW EXECUTE FUNCTION own_trigger();
+               SELECT gundb.create_view('kinds', 'moves', '{"n": {"fold": "count"}, "last": {"fold": "lww", "value": "@hlc"}}', key => '@type');
+               SELECT gundb.create_view('"Other Schema"."The View"', 'it''s', '{"all": {"fold": "set", "add": "n"}}', key => '@key as "Key, of it"');
+               CREATE TABLE page (url text PRIMARY KEY, hits gundb.gcounter NOT NULL DEFAULT '{}', tags gundb.set NOT NULL DEFAULT '{}');
+               INSERT INTO page VALUES ('/');"#,
         )
         .await;
     write(&session).await;
@@ -87,6 +91,7 @@ async fn write(session: &Session) {
         .run(
             r#"BEGIN;
                INSERT INTO moves (type) VALUES ('Wide');
+               UPDATE page SET hits = hits + 1, tags = gundb.add(tags, clock_timestamp()::text);
                SELECT gundb.append('orders', 'Ordered', '{"sku": "A", "qty": 1}', key => 'A', expected_version => (SELECT count(*) FROM gundb.history('orders', 'A')));
                INSERT INTO "Mixed Case" (type) VALUES ('Wide');
                COMMIT;"#,
@@ -129,6 +134,14 @@ async fn state(session: &Session) -> Vec<(&'static str, Vec<Vec<String>>)> {
             "comments",
             "SELECT relid::regclass, obj_description(relid, 'pg_class') FROM gundb.stream_table ORDER BY name",
         ),
+        (
+            "views",
+            "SELECT view, stream, key, columns::text, types, filter, delete, strict, rows, skipped, pending FROM gundb.view ORDER BY view::text",
+        ),
+        ("rows of a view", "SELECT * FROM kinds ORDER BY 1"),
+        ("rows of another", "SELECT * FROM \"Other Schema\".\"The View\" ORDER BY 1"),
+        ("damage of views", "SELECT v.view, c.* FROM gundb.view v, gundb.check_view(v.view) c"),
+        ("CRDT values", "SELECT * FROM page"),
         ("damage", "SELECT * FROM gundb.verify()"),
     ] {
         state.push((what, session.rows(query).await));
@@ -173,6 +186,16 @@ async fn assert_goes_on(source: &Session, restored: &Session, how: &str) {
     );
     assert_eq!(restored.refusal("DELETE FROM moves").await, "GD001", "{how}");
     assert_eq!(restored.refusal("DROP TABLE moves").await, "GD001", "{how}");
+    // The views have taken it in, and are gundb's to write.
+    assert_eq!(restored.value("SELECT n FROM kinds WHERE \"type\" = 'After'").await, "1", "{how}");
+    let damage = "SELECT count(*) FROM gundb.view v, gundb.check_view(v.view) c";
+    assert_eq!(restored.number(damage).await, 0, "{how}");
+    assert_eq!(restored.refusal("UPDATE kinds SET n = 0").await, "GD014", "{how}");
+    assert_eq!(restored.refusal("DROP TABLE kinds").await, "GD001", "{how}");
+    let hits = "SELECT gundb.value(hits) FROM page";
+    let before = restored.number(hits).await;
+    restored.run("UPDATE page SET hits = hits + 1").await;
+    assert_eq!(restored.number(hits).await, before + 1, "{how}");
 }
 
 /// Dumps a database of a server to a file, or a directory.
