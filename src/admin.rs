@@ -320,6 +320,11 @@ sql_function! {
     /// `end_restore()`
     fn gundb_end_restore(call) {
         run::database()?.set_restoring(false);
+        // What sessions know of streams may be older than the views that have been loaded.
+        for stream in catalog::streams()? {
+            // SAFETY: the table exists: it was found in this transaction.
+            unsafe { pg_sys::CacheInvalidateRelcacheByRelid(stream.table) };
+        }
         Ok(call.void())
     }
 }

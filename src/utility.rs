@@ -90,16 +90,16 @@ unsafe extern "C-unwind" fn process_utility(
 /// Looks at a table that was altered: what gundb needs of it must still be there, and its triggers fire always.
 unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
     // SAFETY: a statement that has just run.
-    let (relation, enables) = unsafe {
+    let (relation, enables, reshapes) = unsafe {
         if (*node).type_ == pg_sys::NodeTag::T_RenameStmt {
             let rename = &*node.cast::<pg_sys::RenameStmt>();
             if rename.renameType != pg_sys::ObjectType::OBJECT_COLUMN {
                 return Ok(());
             }
-            (rename.relation, false)
+            (rename.relation, false, true)
         } else {
             let alter = &*node.cast::<pg_sys::AlterTableStmt>();
-            (alter.relation, enables_triggers(alter))
+            (alter.relation, any(alter, &ENABLES_TRIGGERS), any(alter, &RESHAPES))
         }
     };
     const MISSING_OK: u32 = pg_sys::RVROption::RVR_MISSING_OK;
@@ -120,19 +120,28 @@ unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
             .detail("A crash would take its events away.")
             .into());
     }
-    crate::view::refuse_unfit(table)
+    if reshapes { crate::view::refuse_unfit(table) } else { Ok(()) }
 }
 
-/// Whether a statement makes triggers plain ones.
-unsafe fn enables_triggers(alter: &pg_sys::AlterTableStmt) -> bool {
-    use pg_sys::AlterTableType::*;
+/// What makes triggers plain ones.
+const ENABLES_TRIGGERS: [pg_sys::AlterTableType::Type; 4] = [
+    pg_sys::AlterTableType::AT_EnableTrig,
+    pg_sys::AlterTableType::AT_EnableTrigAll,
+    pg_sys::AlterTableType::AT_EnableTrigUser,
+    pg_sys::AlterTableType::AT_EnableReplicaTrig,
+];
+
+/// What can take a column or the key away. (A view that is being restored has no key yet, and nobody takes it away.)
+const RESHAPES: [pg_sys::AlterTableType::Type; 3] = [
+    pg_sys::AlterTableType::AT_DropColumn,
+    pg_sys::AlterTableType::AT_DropConstraint,
+    pg_sys::AlterTableType::AT_AlterColumnType,
+];
+
+/// Whether some command of a statement is one of these.
+unsafe fn any(alter: &pg_sys::AlterTableStmt, kinds: &[pg_sys::AlterTableType::Type]) -> bool {
     // SAFETY: the statement's list of commands.
-    unsafe {
-        elements(alter.cmds).any(|command| {
-            let command = command.cast::<pg_sys::AlterTableCmd>();
-            [AT_EnableTrig, AT_EnableTrigAll, AT_EnableTrigUser, AT_EnableReplicaTrig].contains(&(*command).subtype)
-        })
-    }
+    unsafe { elements(alter.cmds).any(|command| kinds.contains(&(*command.cast::<pg_sys::AlterTableCmd>()).subtype)) }
 }
 
 /// The elements of a list of nodes.

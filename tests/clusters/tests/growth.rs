@@ -1,11 +1,16 @@
 //! Costs that must not grow: with savepoints, with streams, with the events that are there already.
 //!
 //! Each compares a time with the same time at a smaller size, in one server, and allows for a busy machine; what it
-//! would not allow for is a cost of the wrong order. `GUNDB_EVENTS` says how many events the start-up test stores.
+//! would not allow for is a cost of the wrong order. They run one after the other, so that none disturbs another's
+//! figures. `GUNDB_EVENTS` says how many events the start-up test stores.
 
 use gundb_clusters::session::Session;
 use gundb_clusters::{Cluster, Postgres, events, seed};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// Held by the test that is measuring.
+static MEASURING: Mutex<()> = Mutex::const_new(());
 
 /// How many times more ten times the work may cost. The least that quadratic work would cost is 100.
 const TEN_TIMES_MAX: f64 = 30.0;
@@ -15,6 +20,15 @@ async fn timed(session: &Session, sql: &str) -> Duration {
     let start = Instant::now();
     session.run(sql).await;
     start.elapsed()
+}
+
+/// The best of five: what a busy machine adds, it seldom adds to all.
+async fn best(session: &Session, sql: &str) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        best = best.min(timed(session, sql).await);
+    }
+    best
 }
 
 fn ratio(large: Duration, small: Duration) -> f64 {
@@ -29,6 +43,7 @@ fn assert_linear(what: &str, small: Duration, large: Duration) {
 
 #[tokio::test]
 async fn ten_thousand_savepoints_in_one_transaction_take_linear_time_and_leave_no_gap() {
+    let _measuring = MEASURING.lock().await;
     let cluster = Cluster::start(&Postgres::fifteen(), &[]);
     let session = cluster.database("savepoints").await;
     session.run("SELECT gundb.create_stream('moves')").await;
@@ -58,6 +73,7 @@ async fn ten_thousand_savepoints_in_one_transaction_take_linear_time_and_leave_n
 
 #[tokio::test]
 async fn a_thousand_streams_cost_an_append_nothing() {
+    let _measuring = MEASURING.lock().await;
     const STREAMS: usize = 1_000;
     const APPENDS: usize = 2_000;
     let cluster = Cluster::start(&Postgres::fifteen(), &[("max_locks_per_transaction", "256")]);
@@ -71,7 +87,7 @@ async fn a_thousand_streams_cost_an_append_nothing() {
             sql + &format!("INSERT INTO \"stream {}\" (type) VALUES ('Moved');\n", i % streams)
         })
     };
-    let one = timed(&session, &appends(1)).await;
+    let one = best(&session, &appends(1)).await;
     let created = Instant::now();
     for i in 1..STREAMS {
         session.run(&format!("SELECT gundb.create_stream('stream {i}')")).await;
@@ -79,8 +95,8 @@ async fn a_thousand_streams_cost_an_append_nothing() {
     let created = created.elapsed();
     // The first round reads what each stream is.
     let first = timed(&session, &appends(STREAMS)).await;
-    let many = timed(&session, &appends(STREAMS)).await;
-    let same = timed(&session, &appends(1)).await;
+    let many = best(&session, &appends(STREAMS)).await;
+    let same = best(&session, &appends(1)).await;
     println!(
         "{STREAMS} streams made in {created:.1?}; {APPENDS} appends to one of one {one:.0?}, to one of many {same:.0?}, to many \
          {many:.0?} (the first time {first:.0?})"
@@ -118,6 +134,7 @@ async fn a_thousand_streams_cost_an_append_nothing() {
 
 #[tokio::test]
 async fn the_first_append_after_a_restart_does_not_depend_on_how_many_events_there_are() {
+    let _measuring = MEASURING.lock().await;
     let many = seed::count("GUNDB_EVENTS", 100_000);
     let cluster = Cluster::start(&Postgres::fifteen(), &[("max_wal_size", "4GB")]);
     let mut medians = Vec::new();
