@@ -46,7 +46,7 @@ CREATE FUNCTION gundb.define_event(
 ) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_define_event';
 COMMENT ON FUNCTION gundb.define_event(text, text, jsonb, integer, regprocedure) IS
-    'Defines an event type by a JSON Schema (draft 2020-12, nothing fetched), or by NULL: any data. Checked at every append here from the next transaction on. Returns the version; versions grow by one. upcast is not supported yet.';
+    'Defines an event type by a JSON Schema (draft 2020-12, nothing fetched), or by NULL: any data. Checked at every append here once it has committed, and in this transaction at once. Returns the version; versions grow by one. upcast is not supported yet.';
 
 CREATE FUNCTION gundb.site_id() RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_site_id';

@@ -6,7 +6,7 @@
 -- ====================================================================================================================
 
 CREATE SEQUENCE gundb.view_number AS integer;
-COMMENT ON SEQUENCE gundb.view_number IS 'Numbers of views: a rebuild takes a new one.';
+COMMENT ON SEQUENCE gundb.view_number IS 'Numbers of views, under which their states are filed.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.view_number', '');
 
 CREATE TABLE gundb.view_definition (

@@ -1,7 +1,7 @@
 //! The tables of streams: where they stand, how they are made, emptied, dropped and detached.
 
 use crate::error::{Error, Result, internal, state};
-use crate::spi::{self, Mode, arg, as_owner};
+use crate::spi::{self, Mode, Spi, arg, as_owner};
 use pgrx::pg_sys::{self, Oid};
 
 /// Where a stream's table is to stand.
@@ -139,20 +139,25 @@ pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
             ] {
                 spi.run_once(&statement, Mode::Write)?;
             }
-            let rows = spi.run(
-                "SELECT pg_catalog.pg_get_userbyid($1)::text, $2::pg_catalog.regclass::oid",
-                &[arg::oid(caller), arg::text(&table)],
-                Mode::Write,
-                1,
-            )?;
-            let row = rows.first().ok_or_else(|| internal("the new table is gone"))?;
-            let (Some(role), Some(oid)) = (row.text(1), row.oid(2)) else {
-                return Err(internal("the new table is gone"));
-            };
-            spi.run_once(&format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)), Mode::Write)?;
-            Ok(oid)
+            hand_over(spi, &table, caller)
         })
     })
+}
+
+/// Gives a table that gundb has made to a role. Returns its oid.
+pub(super) fn hand_over(spi: &Spi, table: &str, role: Oid) -> Result<Oid> {
+    let rows = spi.run(
+        "SELECT pg_catalog.pg_get_userbyid($1)::text, $2::pg_catalog.regclass::oid",
+        &[arg::oid(role), arg::text(table)],
+        Mode::Write,
+        1,
+    )?;
+    let row = rows.first().ok_or_else(|| internal("the new table is gone"))?;
+    let (Some(role), Some(oid)) = (row.text(1), row.oid(2)) else {
+        return Err(internal("the new table is gone"));
+    };
+    spi.run_once(&format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)), Mode::Write)?;
+    Ok(oid)
 }
 
 /// Empties a stream's table.

@@ -1,6 +1,7 @@
 //! Views: their definitions, the states of their rows, what is pending.
 
-use crate::catalog::{extension, quote_identifier, quote_literal, table_label};
+use crate::catalog::tables::{hand_over, quote_identifier, quote_literal};
+use crate::catalog::{extension, table_label};
 use crate::drops;
 use crate::error::{Error, Result, internal, state};
 use crate::spi::{self, Mode, Row, arg, as_owner};
@@ -184,18 +185,7 @@ pub fn create_view_table(view: &View, stream: &str, place: &super::Place, name: 
             ] {
                 spi.run_once(&statement, Mode::Write)?;
             }
-            let rows = spi.run(
-                "SELECT pg_catalog.pg_get_userbyid($1)::text, $2::pg_catalog.regclass::oid",
-                &[arg::oid(caller), arg::text(&table)],
-                Mode::Write,
-                1,
-            )?;
-            let row = rows.first().ok_or_else(|| internal("the new table is gone"))?;
-            let (Some(role), Some(oid)) = (row.text(1), row.oid(2)) else {
-                return Err(internal("the new table is gone"));
-            };
-            spi.run_once(&format!("ALTER TABLE {table} OWNER TO {}", quote_identifier(&role)), Mode::Write)?;
-            Ok(oid)
+            hand_over(spi, &table, caller)
         })
     })
 }
@@ -454,11 +444,10 @@ pub fn insert_pending(number: i32, pending: &[Pending], before: &BTreeMap<Dot, T
 }
 
 /// The events that a view could not take.
-pub fn pending_dots(number: i32) -> Result<Vec<Dot>> {
+pub fn pending_dots(number: i32, mode: Mode) -> Result<Vec<Dot>> {
     as_owner(|| {
         spi::connect(|spi| {
-            let rows =
-                spi.run("SELECT dot FROM gundb.view_pending WHERE view = $1", &[number_arg(number)], Mode::Write, 0)?;
+            let rows = spi.run("SELECT dot FROM gundb.view_pending WHERE view = $1", &[number_arg(number)], mode, 0)?;
             rows.iter().map(dot_of).collect()
         })
     })

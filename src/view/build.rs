@@ -106,7 +106,7 @@ pub unsafe fn check(
     view: &ViewTable,
     mut found: impl FnMut(&str, &str),
 ) -> Result<()> {
-    let pending = catalog::pending_dots(view.number)?.into_iter().collect();
+    let pending = catalog::pending_dots(view.number, crate::spi::Mode::Read)?.into_iter().collect();
     let mut states = catalog::all_states(view.number)?;
     let keys = view.view.key.0.len();
     let statements = view.statements()?;

@@ -6,7 +6,7 @@
 use crate::catalog::{self, Pending, Tried};
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
-use crate::spi::as_table_owner;
+use crate::spi::{Mode, as_table_owner};
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
@@ -208,7 +208,7 @@ impl<'a> Fold<'a> {
     /// The fold of all events of the key that are held, not pending, and not yet to come: what this transaction has
     /// appended and not brought in comes by itself.
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
-        let pending = catalog::pending_dots(self.view.number)?.into_iter().collect::<BTreeSet<_>>();
+        let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
         let wanted = encode_key(self.key);
         let own = run::site()?;
         let to_come = transaction::with(|t| t.unviewed(self.stream.table));
