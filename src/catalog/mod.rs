@@ -11,6 +11,8 @@ mod extension;
 mod runs;
 mod streams;
 mod tables;
+mod view_rows;
+mod view_states;
 mod views;
 
 pub use argument::*;
@@ -21,4 +23,6 @@ pub use extension::*;
 pub use runs::*;
 pub use streams::*;
 pub use tables::*;
+pub use view_rows::*;
+pub use view_states::*;
 pub use views::*;
