@@ -50,8 +50,10 @@ CREATE TABLE gundb.epoch (
     site   uuid        NOT NULL,
     run    bigint      NOT NULL,
     number bigint      NOT NULL,
-    clock  gundb.clock NOT NULL
+    clock  gundb.clock NOT NULL,
+    since  gundb.hlc
 );
+COMMENT ON COLUMN gundb.epoch.since IS 'The stamp of this site''s clock when the epoch began; NULL of another site''s.';
 COMMENT ON TABLE gundb.epoch IS 'What each run had applied from others, and from earlier runs, by number: the contexts of events refer to these. Copies of a row are harmless.';
 CREATE INDEX epoch_number ON gundb.epoch (site, run, number);
 SELECT pg_catalog.pg_extension_config_dump('gundb.epoch', '');

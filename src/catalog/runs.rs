@@ -34,15 +34,20 @@ pub fn record_run(running: &Running, clock: Option<&Clock>) -> Result<()> {
         spi::connect(|spi| {
             spi.run(
                 "INSERT INTO gundb.own_run (site, run, previous, started) VALUES ($1, $2, nullif($3, 0), $4)",
-                &[arg::uuid(&running.site), arg::int8(running.run as i64), arg::int8(running.previous as i64), started],
+                &[
+                    arg::uuid(&running.site),
+                    arg::int8(running.run as i64),
+                    arg::int8(running.previous as i64),
+                    started.clone(),
+                ],
                 Mode::Write,
                 0,
             )?;
             let Some(clock) = clock else { return Ok(()) };
             let clock = clock_arg(clock)?;
             spi.run(
-                "INSERT INTO gundb.epoch (site, run, number, clock) VALUES ($1, $2, 0, $3)",
-                &[arg::uuid(&running.site), arg::int8(running.run as i64), clock],
+                "INSERT INTO gundb.epoch (site, run, number, clock, since) VALUES ($1, $2, 0, $3, $4)",
+                &[arg::uuid(&running.site), arg::int8(running.run as i64), clock, started],
                 Mode::Write,
                 0,
             )?;
