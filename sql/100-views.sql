@@ -68,13 +68,13 @@ CREATE FUNCTION gundb.create_view(
 ) RETURNS regclass
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_create_view';
 COMMENT ON FUNCTION gundb.create_view(text, text, json, text, text[], text, text[], boolean) IS
-    'Makes a view: a table, name or schema.name, with a row for each key of the stream''s events, folded as columns says (docs/folds.md) and maintained from now on in the transaction that appends. delete: types that delete a row. strict: an append that the view cannot fold fails, rather than being left pending. The same again: a notice, nothing else. Appends to the stream wait until it is built.';
+    'Makes a view: a table, name or schema.name, with a row for each key of the stream''s events, folded as columns says (docs/folds.md) and maintained from now on in the transaction that appends. delete: types that delete a row. strict: an append that the view cannot fold fails, rather than being left pending. The same again: a notice, nothing else. Appends to the stream go on meanwhile.';
 CREATE FUNCTION gundb.drop_view(view regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_view';
 COMMENT ON FUNCTION gundb.drop_view(regclass) IS 'Drops a view; the stream stays. For the owner of its table. Fails where something depends on the table.';
 CREATE FUNCTION gundb.rebuild_view(view regclass) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_rebuild_view';
-COMMENT ON FUNCTION gundb.rebuild_view(regclass) IS 'Folds a view anew from all events of its stream, and tries what was pending again. Returns how many rows it has. For the owner of its table. Readers see the old rows until the transaction commits.';
+COMMENT ON FUNCTION gundb.rebuild_view(regclass) IS 'Folds a view anew from all events of its stream, and tries what was pending again. Returns how many rows it has. For the owner of its table. Appends go on meanwhile; readers see the old rows until the transaction commits.';
 CREATE FUNCTION gundb.check_view(view regclass)
     RETURNS TABLE (key text, problem text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_check_view';

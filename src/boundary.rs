@@ -37,6 +37,48 @@ impl PgError {
     }
 }
 
+impl PgError {
+    /// The SQLSTATE, as PostgreSQL packs it.
+    pub fn sqlerrcode(&self) -> i32 {
+        // SAFETY: as for `message`.
+        unsafe { (*self.0).sqlerrcode }
+    }
+
+    /// The same error in the current memory context, where the one it lives in is about to go.
+    pub fn copied(&self) -> PgError {
+        let copy = |text: &mut *mut c_char| {
+            if !text.is_null() {
+                // SAFETY: a NUL-terminated string.
+                *text = unsafe { pg_sys::pstrdup(*text) };
+            }
+        };
+        // SAFETY: a whole ErrorData, whose own texts are copied as CopyErrorData copies them; the others are constants.
+        unsafe {
+            let error = pg_sys::palloc(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
+            error.copy_from_nonoverlapping(self.0, 1);
+            let e = &mut *error;
+            for text in [
+                &mut e.message,
+                &mut e.detail,
+                &mut e.detail_log,
+                &mut e.hint,
+                &mut e.context,
+                &mut e.backtrace,
+                &mut e.schema_name,
+                &mut e.table_name,
+                &mut e.column_name,
+                &mut e.datatype_name,
+                &mut e.constraint_name,
+                &mut e.internalquery,
+            ] {
+                copy(text);
+            }
+            e.assoc_context = pg_sys::CurrentMemoryContext;
+            PgError(error)
+        }
+    }
+}
+
 impl core::fmt::Debug for PgError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "PgError({})", self.message())

@@ -21,6 +21,33 @@ pub enum Failure {
     Postgres(PgError),
 }
 
+impl Failure {
+    /// The five characters of the SQLSTATE.
+    pub fn sqlstate(&self) -> String {
+        let code = match self {
+            Failure::Own(error) => error.sqlerrcode(),
+            Failure::Postgres(error) => error.sqlerrcode(),
+        };
+        (0..5).map(|at| char::from(b'0' + ((code >> (6 * at)) & 0x3f) as u8)).collect()
+    }
+
+    /// What happened, in a line.
+    pub fn message(&self) -> String {
+        match self {
+            Failure::Own(error) => error.message.clone(),
+            Failure::Postgres(error) => error.message(),
+        }
+    }
+
+    /// The same failure, in the current memory context.
+    pub fn copied(self) -> Failure {
+        match self {
+            Failure::Postgres(error) => Failure::Postgres(error.copied()),
+            own => own,
+        }
+    }
+}
+
 pub type Result<T> = core::result::Result<T, Failure>;
 
 impl From<Error> for Failure {
@@ -46,10 +73,12 @@ pub mod state {
     pub const INVALID_NAME: &[u8; 5] = b"42602";
     pub const DUPLICATE_OBJECT: &[u8; 5] = b"42710";
     pub const UNDEFINED_OBJECT: &[u8; 5] = b"42704";
+    pub const DEPENDENT_OBJECTS: &[u8; 5] = b"2BP01";
     pub const WRONG_OBJECT: &[u8; 5] = b"42809";
     pub const TOO_LARGE: &[u8; 5] = b"54000";
     pub const TOO_DEEP: &[u8; 5] = b"54001";
     pub const CONFIGURATION_LIMIT: &[u8; 5] = b"53400";
+    pub const LOCK_NOT_AVAILABLE: &[u8; 5] = b"55P03";
     pub const CORRUPTED: &[u8; 5] = b"XX001";
     pub const INTERNAL: &[u8; 5] = b"XX000";
 

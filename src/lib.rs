@@ -4,7 +4,7 @@
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | `boundary`, `error` | the border to PostgreSQL's errors; what gundb says |
+//! | `boundary`, `error`, `subtransaction` | the border to PostgreSQL's errors; what gundb says; what is tried |
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
@@ -41,6 +41,7 @@ mod spi;
 mod stamp;
 mod statement;
 mod stream;
+mod subtransaction;
 mod transaction;
 mod types;
 mod utility;

@@ -92,6 +92,8 @@ pub enum Which<'a> {
     OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
     /// Those of a key, by the index over (key, hlc).
     OfKey { index: pg_sys::Oid, key: &'a str },
+    /// Those that bear an id, by the index over (id, site, run).
+    OfId { index: pg_sys::Oid, id: Uuid },
 }
 
 /// Calls `found` for events of a stream, whoever may read them, until it breaks off. What it allocates through
@@ -121,7 +123,7 @@ pub unsafe fn walk(
             pg_sys::check_for_interrupts!();
             outcome
         };
-        let (index, mut keys, text) = match which {
+        let (index, mut keys, made) = match which {
             Which::All => {
                 let options = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
                     | pg_sys::ScanOptions::SO_ALLOW_STRAT
@@ -152,6 +154,10 @@ pub unsafe fn walk(
                 equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
                 (index, vec![equals], Some(text))
             }
+            Which::OfId { index, id } => {
+                let id = fixed(id.as_bytes());
+                (index, vec![key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, id)], Some(id))
+            }
         };
         let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
         let count = keys.len() as i32;
@@ -166,8 +172,8 @@ pub unsafe fn walk(
         pg_sys::index_endscan(scan);
         pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
         pg_sys::ExecDropSingleTupleTableSlot(slot);
-        if let Some(text) = text {
-            free(text);
+        if let Some(made) = made {
+            free(made);
         }
         Ok(())
     }

@@ -28,6 +28,17 @@ unsafe extern "C-unwind" {
         read_only: bool,
         tcount: c_long,
     ) -> c_int;
+    fn SPI_execute_snapshot(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const c_char,
+        snapshot: pg_sys::Snapshot,
+        crosscheck_snapshot: pg_sys::Snapshot,
+        read_only: bool,
+        fire_triggers: bool,
+        tcount: c_long,
+    ) -> c_int;
+    fn GetLatestSnapshot() -> pg_sys::Snapshot;
     fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
 }
 
@@ -192,6 +203,8 @@ pub unsafe fn text_of<'a>(datum: Datum) -> &'a str {
 pub enum Mode {
     /// As a statement of the user's would: a fresh snapshot under READ COMMITTED.
     Write,
+    /// As Write, seeing everything committed by now even under REPEATABLE READ: for what must miss nothing.
+    Latest,
     /// Through the active snapshot, without writing.
     Read,
 }
@@ -282,7 +295,16 @@ impl Spi {
         let nulls = args.iter().map(|a| if a.value.is_none() { b'n' } else { b' ' }).collect::<Vec<_>>();
         let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr().cast());
         // SAFETY: a kept plan, with as many values as it was prepared for; they outlive the call.
-        let code = try_pg(|| unsafe { SPI_execute_plan(plan, values, nulls, mode == Mode::Read, limit as c_long) })?;
+        let code = try_pg(|| unsafe {
+            match mode {
+                Mode::Latest => {
+                    let none = core::ptr::null_mut();
+                    let latest = GetLatestSnapshot();
+                    SPI_execute_snapshot(plan, values, nulls, latest, none, false, true, limit as c_long)
+                }
+                _ => SPI_execute_plan(plan, values, nulls, mode == Mode::Read, limit as c_long),
+            }
+        })?;
         Self::rows(code, sql)
     }
 

@@ -39,7 +39,8 @@ pub fn lock_table(table: Oid) -> Result<()> {
     lock(table, pg_sys::AccessExclusiveLock)
 }
 
-pub(super) fn lock(relation: Oid, mode: u32) -> Result<()> {
+/// Locks a table until the end of the transaction.
+pub fn lock(relation: Oid, mode: u32) -> Result<()> {
     unsafe extern "C-unwind" {
         fn LockRelationOid(relation: Oid, mode: pg_sys::LOCKMODE);
     }

@@ -62,6 +62,32 @@ pub fn all_states(number: i32) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
     })
 }
 
+/// Some states after a key, in order of their keys: no more than `limit`.
+pub fn states_after(number: i32, key: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let args = [number_arg(number), arg::of(pg_sys::BYTEAOID, Some(spi::varlena(key))), arg::int8(limit as i64)];
+    as_owner(|| {
+        spi::connect(|spi| {
+            let statement =
+                "SELECT key, state FROM gundb.view_state WHERE view = $1 AND key > $2 ORDER BY key LIMIT $3";
+            let rows = spi.run(statement, &args, Mode::Latest, 0)?;
+            Ok(rows.iter().filter_map(|row| row.bytes(1).zip(row.bytes(2))).collect())
+        })
+    })
+}
+
+/// The states of keys.
+pub fn states_of(number: i32, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let args = [number_arg(number), arg::of(pg_sys::BYTEAARRAYOID, Some(spi::bytea_array(keys)))];
+            let statement = "SELECT s.key, s.state FROM pg_catalog.unnest($2) AS wanted (key)
+                               JOIN gundb.view_state s ON s.view = $1 AND s.key = wanted.key";
+            let rows = spi.run(statement, &args, Mode::Latest, 0)?;
+            Ok(rows.iter().filter_map(|row| row.bytes(1).zip(row.bytes(2))).collect())
+        })
+    })
+}
+
 /// Why a view could not take an event.
 pub struct Pending {
     pub key: Option<String>,

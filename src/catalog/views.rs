@@ -6,6 +6,7 @@ use crate::spi::{self, Mode, Row, arg, as_owner};
 use pgrx::pg_sys::{self, Oid};
 
 /// A view's definition as it is stored.
+#[derive(Clone)]
 pub struct ViewRecord {
     pub relation: Oid,
     /// What its states and pending events are filed under.
@@ -91,12 +92,24 @@ pub fn detach_view(record: &ViewRecord) -> Result<()> {
     spi::connect(|spi| spi.run_once(&format!("DROP TRIGGER gundb_guard ON {label}"), Mode::Write).map(drop))
 }
 
-/// Writes a view down, and gives it its number.
-pub fn insert_view(relation: Oid, record: &ViewRecord) -> Result<i32> {
+/// A number that no view has had.
+pub fn new_view_number() -> Result<i32> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let statement = "SELECT pg_catalog.nextval('gundb.view_number')::integer";
+            let rows = spi.run(statement, &[], Mode::Write, 1)?;
+            rows.first().and_then(|row| row.int4(1)).ok_or_else(|| internal("a view was given no number"))
+        })
+    })
+}
+
+/// Writes a view down.
+pub fn insert_view(record: &ViewRecord) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
             let args = [
-                arg::oid(relation),
+                arg::oid(record.relation),
+                arg::of(pg_sys::INT4OID, Some(record.number.into())),
                 arg::text(&record.stream),
                 arg::text(&record.columns),
                 arg::text(&record.key),
@@ -105,16 +118,30 @@ pub fn insert_view(relation: Oid, record: &ViewRecord) -> Result<i32> {
                 super::text_array_arg(Some(&record.deletes)),
                 arg::bool(record.strict),
             ];
-            let rows = spi.run(
+            spi.run(
                 "INSERT INTO gundb.view_definition
                         (relation, number, stream, columns, key, types, filter, deletes, strict)
-                 VALUES ($1, pg_catalog.nextval('gundb.view_number')::integer, $2, $3::json, $4, $5, $6, $7, $8)
-                 RETURNING number",
+                 VALUES ($1, $2, $3, $4::json, $5, $6, $7, $8, $9)",
                 &args,
                 Mode::Write,
                 0,
-            )?;
-            rows.first().and_then(|row| row.int4(1)).ok_or_else(|| internal("a view was given no number"))
+            )
+            .map(drop)
+        })
+    })
+}
+
+/// Gives a view other columns, and the states that are filed under another number.
+pub fn replace_view(record: &ViewRecord) -> Result<()> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let args = [
+                arg::oid(record.relation),
+                arg::of(pg_sys::INT4OID, Some(record.number.into())),
+                arg::text(&record.columns),
+            ];
+            let statement = "UPDATE gundb.view_definition SET number = $2, columns = $3::json WHERE relation = $1";
+            spi.run(statement, &args, Mode::Latest, 0).map(drop)
         })
     })
 }
@@ -125,7 +152,7 @@ pub fn delete_view(record: &ViewRecord) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
             let args = [arg::oid(record.relation)];
-            spi.run("DELETE FROM gundb.view_definition WHERE relation = $1", &args, Mode::Write, 0).map(drop)
+            spi.run("DELETE FROM gundb.view_definition WHERE relation = $1", &args, Mode::Latest, 0).map(drop)
         })
     })
 }
@@ -136,7 +163,7 @@ pub fn clear_view(number: i32) -> Result<()> {
         spi::connect(|spi| {
             for table in ["view_state", "view_pending", "view_skipped"] {
                 let args = [arg::of(pg_sys::INT4OID, Some(number.into()))];
-                spi.run(&format!("DELETE FROM gundb.{table} WHERE view = $1"), &args, Mode::Write, 0)?;
+                spi.run(&format!("DELETE FROM gundb.{table} WHERE view = $1"), &args, Mode::Latest, 0)?;
             }
             Ok(())
         })

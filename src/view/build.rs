@@ -1,4 +1,4 @@
-//! A whole view from its events: made, rebuilt, checked.
+//! A whole view from its events, and what is done with it: checked, tried again, emptied.
 //!
 //! Where no fold looks at contexts, and every event of an id stands once, states are kept by key and events taken as
 //! they lie. Else a key's events must be together: then keys go in parts, each part a walk through the stream, so that
@@ -7,16 +7,17 @@
 use crate::catalog::{self, Pending, StreamTable};
 use crate::error::{Result, internal};
 use crate::heads;
-use crate::scan::{self, As, Which};
+use crate::scan::{self, As, Stored, Which};
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
-use crate::view::merge::{self, Fold, Folded, NewRow};
+use crate::view::merge::{self, Counted, Fold, Folded};
+use crate::view::progress::Progress;
 use crate::view::table::ViewTable;
 use gundb_core::fold::{Outcome, RowState};
 use gundb_core::view::KeyPart;
-use gundb_core::{Datum, Json};
+use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
@@ -26,54 +27,53 @@ use std::ops::ControlFlow;
 const EVENTS_MAX: u64 = 200_000;
 /// Events taken between two merges into running states.
 const CHUNK: usize = 20_000;
-/// Rows written at once.
-const ROWS_AT_ONCE: usize = 10_000;
+
+/// Which events of a stream a view is made of.
+#[derive(Clone, Copy)]
+pub struct Events<'a> {
+    /// The stream's open table.
+    pub relation: pg_sys::Relation,
+    pub stream: &'a Stream,
+    pub at: As,
+    /// How far each lane is taken: all that it covers is there.
+    pub clock: &'a Clock,
+    /// Those that are not taken.
+    pub left_out: &'a BTreeSet<Dot>,
+}
+
+impl Events<'_> {
+    fn takes(&self, event: &Stored) -> bool {
+        let dot = event.mark.dot(self.stream.id);
+        self.clock.covers(&dot) && !self.left_out.contains(&dot)
+    }
+
+    /// Calls `found` for each, as they lie, until it breaks off.
+    unsafe fn each(&self, mut found: impl FnMut(&Stored) -> Result<ControlFlow<()>>) -> Result<()> {
+        unsafe {
+            scan::walk(self.relation, Which::All, self.at, |event| {
+                if self.takes(event) { found(event) } else { Ok(ControlFlow::Continue(())) }
+            })
+        }
+    }
+}
 
 /// What a walk through the stream found besides rows.
 #[derive(Default)]
-struct Besides {
-    skipped: i64,
-    pending: Vec<Pending>,
+pub struct Besides {
+    pub skipped: i64,
+    pub pending: Vec<Pending>,
 }
 
 /// A key with its state and row.
-struct Built {
-    bytes: Vec<u8>,
-    key: Vec<Datum>,
-    folded: Folded,
+pub struct Built {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    pub folded: Folded,
 }
 
 /// Takes all rows of a view away; readers see them until the transaction commits.
 pub fn empty(view: Oid) -> Result<()> {
     crate::spi::as_table_owner(view, || guard::writing(view, || catalog::delete_rows(view)))
-}
-
-/// Fills a view that holds nothing. Returns how many rows it has.
-///
-/// # Safety
-/// `relation` is the stream's open table; appenders are locked out.
-pub unsafe fn fill(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable) -> Result<u64> {
-    let mut rows = 0;
-    let besides = unsafe {
-        fold_all(relation, stream, view, As::OfNow, &BTreeSet::new(), |part| {
-            for chunk in part.chunks(ROWS_AT_ONCE) {
-                let keys = chunk.iter().map(|built| built.bytes.as_slice()).collect::<Vec<_>>();
-                let states = chunk.iter().map(|built| built.folded.0.encode()).collect::<Vec<_>>();
-                catalog::insert_states(view.number, &keys, &states)?;
-                let row =
-                    |built: &Built| Some(NewRow { key: built.key.clone(), values: Some(built.folded.1.clone()?) });
-                let written = chunk.iter().filter_map(row).collect::<Vec<_>>();
-                merge::write(view, &written, &[])?;
-                rows += written.len() as u64;
-            }
-            Ok(())
-        })?
-    };
-    catalog::insert_pending(view.number, &besides.pending, &BTreeMap::new())?;
-    if besides.skipped > 0 {
-        catalog::add_skipped(view.number, 0, besides.skipped)?;
-    }
-    Ok(rows)
 }
 
 /// Tries the pending events of a view again. Returns how many were folded.
@@ -106,15 +106,17 @@ pub unsafe fn check(
     view: &ViewTable,
     mut found: impl FnMut(&str, &str),
 ) -> Result<()> {
+    let clock = clock_of(stream, As::OfSnapshot)?;
     let pending = catalog::pending_dots(view.number, crate::spi::Mode::Read)?.into_iter().collect();
+    let events = Events { relation, stream, at: As::OfSnapshot, clock: &clock, left_out: &pending };
     let mut states = catalog::all_states(view.number)?;
     let keys = view.view.key.0.len();
     let statements = view.statements()?;
     let columns = keys + view.view.columns.0.len();
-    let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, columns))?;
+    let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, &[], columns))?;
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
     unsafe {
-        fold_all(relation, stream, view, As::OfSnapshot, &pending, |part| {
+        fold_all(events, view, |part| {
             for Built { bytes, key, folded: (state, values) } in part {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
@@ -149,7 +151,7 @@ pub unsafe fn check(
 }
 
 /// A row's key in the texts that gundb gives its values; what cannot be read stays as it is, and belongs to no event.
-fn key_texts(view: &ViewTable, key: &[Option<String>]) -> Vec<Option<String>> {
+pub fn key_texts(view: &ViewTable, key: &[Option<String>]) -> Vec<Option<String>> {
     let canonical = |(part, text): (&KeyPart, &Option<String>)| {
         let json = text.clone().map(Json::String)?;
         part.datum_type.cast(&json).ok().flatten().map(|datum| datum.to_string()).or_else(|| text.clone())
@@ -159,7 +161,7 @@ fn key_texts(view: &ViewTable, key: &[Option<String>]) -> Vec<Option<String>> {
 
 /// Whether a row, as PostgreSQL prints it, is what it should be. PostgreSQL prints some types otherwise than they are
 /// written, so values are compared as their types read them.
-fn same(view: &ViewTable, expected: &[Option<String>], row: &[Option<String>]) -> bool {
+pub fn same(view: &ViewTable, expected: &[Option<String>], row: &[Option<String>]) -> bool {
     let keys = view.view.key.0.len();
     if expected[keys..] == row[keys..] {
         return true;
@@ -168,40 +170,41 @@ fn same(view: &ViewTable, expected: &[Option<String>], row: &[Option<String>]) -
     matches!((canonical(expected), canonical(row)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Folds all events but those left out, and gives keys with their states in parts; a key comes once.
-unsafe fn fold_all(
-    relation: pg_sys::Relation,
-    stream: &Stream,
+/// How far a stream's lanes go.
+pub fn clock_of(stream: &Stream, at: As) -> Result<Clock> {
+    heads::clock(Some(&StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table }), at)
+}
+
+/// Folds events, and gives keys with their states in parts; a key comes once.
+///
+/// # Safety
+/// The relation of `events` is open, and what their clock covers is there to be seen.
+pub unsafe fn fold_all(
+    events: Events,
     view: &ViewTable,
-    at: As,
-    left_out: &BTreeSet<gundb_core::Dot>,
     mut part_done: impl FnMut(&[Built]) -> Result<()>,
 ) -> Result<Besides> {
-    let table = StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table };
-    let (mut events, mut authors) = (0, BTreeSet::new());
-    heads::each(Some(&table), at, |_, site, lane, head| {
-        events += head.seq;
-        authors.insert((site, lane.run()));
-    })?;
+    let Events { relation, stream, clock, left_out, .. } = events;
+    let count = clock.iter().map(|head| head.seq).sum::<u64>();
+    let authors = clock.iter().map(|head| (head.site, head.lane.run())).collect::<BTreeSet<_>>();
     // An id that several authors accepted counts once, so its events must come together.
     if !view.shape.is_causal() && authors.len() <= 1 {
-        let folded = unsafe { fold_running(relation, stream, view, at, left_out)? };
+        let folded = unsafe { fold_running(events, view, Progress::new(view, count)?)? };
         if let Some((built, besides)) = folded {
             part_done(&built)?;
             return Ok(besides);
         }
     }
-    let parts = events / EVENTS_MAX + 1;
+    let parts = count / EVENTS_MAX + 1;
+    let mut progress = Progress::new(view, count * parts)?;
     let contexts = Lookup::new(stream.id);
     let mut besides = Besides::default();
     for part in 0..parts {
         let mut batch = Batch::default();
         unsafe {
-            scan::walk(relation, Which::All, at, |event| {
-                if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
-                    batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
-                }
-                Ok(ControlFlow::Continue(()))
+            events.each(|event| {
+                batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
+                progress.tick()
             })?;
         }
         if part == 0 {
@@ -210,7 +213,8 @@ unsafe fn fold_all(
         }
         let mut built = Vec::with_capacity(batch.groups.len());
         for (bytes, group) in batch.groups {
-            let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
+            let counted = Counted::Covered { clock, left_out };
+            let mut fold = Fold::new(relation, stream, view, &contexts, &group.key, counted);
             let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
             contexts.done()?;
             besides.pending.append(&mut fold.pending);
@@ -229,12 +233,11 @@ fn part_of(key: &[u8], parts: u64) -> u64 {
 
 /// Folds events as they lie. None: some event cannot be folded, and which one takes a closer look.
 unsafe fn fold_running(
-    relation: pg_sys::Relation,
-    stream: &Stream,
+    events: Events,
     view: &ViewTable,
-    at: As,
-    left_out: &BTreeSet<gundb_core::Dot>,
+    mut progress: Progress,
 ) -> Result<Option<(Vec<Built>, Besides)>> {
+    let stream = events.stream;
     let contexts = Lookup::new(stream.id);
     let mut states: BTreeMap<Vec<u8>, (Vec<Datum>, RowState)> = BTreeMap::new();
     let mut batch = Batch::default();
@@ -252,16 +255,14 @@ unsafe fn fold_running(
     };
     let mut whole = true;
     unsafe {
-        scan::walk(relation, Which::All, at, |event| {
-            if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
-                batch.add(view, stream.id, event);
-                waiting += 1;
-            }
+        events.each(|event| {
+            batch.add(view, stream.id, event);
+            waiting += 1;
             if waiting == CHUNK {
                 waiting = 0;
                 whole = take_in(&mut batch);
             }
-            Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            if whole { progress.tick() } else { Ok(ControlFlow::Break(())) }
         })?;
     }
     whole = whole && take_in(&mut batch);

@@ -1,15 +1,15 @@
-//! The functions that make, drop, rebuild and check views.
+//! The functions that make, drop and check views, and try again what is pending.
 
 use crate::call::{Call, ret};
 use crate::catalog::{self, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
-use crate::stream::{self, Stream};
+use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::table::ViewTable;
-use crate::view::{build, maintain};
-use crate::{admin, drops, scan, sql_function, stamp, transaction};
+use crate::view::{build, lock};
+use crate::{admin, drops, sql_function, stamp};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::rc::Rc;
+use std::collections::BTreeSet;
 
 /// The number of a view that has none yet.
 const NONE: i32 = 0;
@@ -39,24 +39,16 @@ sql_function! {
         if let Some(relation) = catalog::find_table(&place)? {
             return already_there(&wanted, relation);
         }
-        catalog::lock_appenders(table)?;
-        // What this transaction has appended so far is brought into the views that are there, before there is one more.
-        // SAFETY: the relation is open.
-        with_stream(table, |relation, stream| unsafe { maintain::take_in(relation, stream) })?;
         let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;
-        let number = catalog::insert_view(made, &wanted.record)?;
+        let view = wanted.with_table(made, catalog::new_view_number()?);
+        let record = view.record.clone();
+        let mut making = Making::new(table, view, true, BTreeSet::new());
+        making.fill()?;
+        making.lock_out(&[])?;
+        catalog::insert_view(&record)?;
         catalog::set_maintained(table, true)?;
-        // SAFETY: the table exists; it was looked up in this transaction.
-        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
-        let view = wanted.with_table(made, number);
-        with_stream(table, |relation, stream| {
-            // SAFETY: the relation is open, and appenders are locked out.
-            unsafe {
-                build::fill(relation, stream, &view)?;
-                all_viewed(relation, stream);
-            }
-            Ok(Datum::from(made))
-        })
+        views_changed(table)?;
+        Ok(Datum::from(made))
     }
 }
 
@@ -71,7 +63,10 @@ fn already_there(wanted: &ViewTable, relation: Oid) -> Result<Datum> {
             state::DUPLICATE_OBJECT,
             format!("view {label} already exists and is defined otherwise"),
         )
-        .hint("To define it anew: SELECT gundb.drop_view('name'), then create it again.")
+        .hint(
+            "To add, change or drop columns: SELECT gundb.alter_view('name', add => …, change => …, drop => …). To define \
+             the view anew: SELECT gundb.drop_view('name'), then create it.",
+        )
         .into());
     }
     stamp::notice(format!("view {label} already exists, skipping"))?;
@@ -81,9 +76,9 @@ fn already_there(wanted: &ViewTable, relation: Oid) -> Result<Datum> {
 sql_function! {
     /// `drop_view(view)`
     fn gundb_drop_view(call) {
-        let view = own_view(call)?;
+        let view = own_view_alone(call)?;
         let table = admin::table_of(&view.record.stream)?;
-        catalog::lock_appenders(table)?;
+        lock::briefly(&[lock::appenders(table), lock::readers(view.relation)], || Ok(()))?;
         as_table_owner(view.relation, || drops::allowed(|| catalog::drop_table(view.relation)))?;
         catalog::delete_view(&view.record)?;
         if catalog::views_of(&view.record.stream)?.is_empty() {
@@ -92,24 +87,6 @@ sql_function! {
         // SAFETY: the table exists; it was looked up in this transaction.
         unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
         Ok(call.void())
-    }
-}
-
-sql_function! {
-    /// `rebuild_view(view)`
-    fn gundb_rebuild_view(call) {
-        let view = own_view(call)?;
-        let table = admin::table_of(&view.record.stream)?;
-        catalog::lock_appenders(table)?;
-        with_stream(table, |relation, stream| {
-            // SAFETY: the relation is open, and appenders are locked out.
-            unsafe {
-                maintain::take_in(relation, stream)?;
-                catalog::clear_view(view.number)?;
-                build::empty(view.relation)?;
-                Ok(ret::int8(build::fill(relation, stream, &view)? as i64))
-            }
-        })
     }
 }
 
@@ -149,6 +126,10 @@ sql_function! {
         let mut folded = 0;
         for view in views {
             let table = admin::table_of(&view.record.stream)?;
+            // As an append: whoever locks appenders out has the view for himself.
+            catalog::lock(table, pg_sys::RowExclusiveLock)?;
+            let Some(record) = catalog::view_of_table(view.relation)? else { continue };
+            let view = ViewTable::read(record)?;
             // SAFETY: the relation is open.
             folded += with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &view) })?;
         }
@@ -173,8 +154,16 @@ pub fn refuse_unfit(table: Oid) -> Result<()> {
         .into())
 }
 
+/// As [`own_view`], with nobody else making it anew, altering or dropping it until the end of the transaction.
+pub fn own_view_alone(call: Call) -> Result<ViewTable> {
+    let view = own_view(call)?;
+    catalog::lock(view.relation, pg_sys::ShareUpdateExclusiveLock)?;
+    // It may be another by now.
+    own_view(call)
+}
+
 /// The view that a call is about, whose table the caller owns.
-fn own_view(call: Call) -> Result<ViewTable> {
+pub fn own_view(call: Call) -> Result<ViewTable> {
     let relation = call.required(call.arg(0), "view")?;
     let view = ViewTable::of_table(Oid::from(relation.value() as u32))?;
     if !catalog::may_own(view.relation)? {
@@ -194,27 +183,4 @@ fn own_stream(name: &str) -> Result<Oid> {
         return Err(Error::new(state::PRIVILEGE, format!("must be owner of the table of stream \"{name}\"")).into());
     }
     Ok(table)
-}
-
-fn with_stream<T>(table: Oid, f: impl FnOnce(pg_sys::Relation, &Rc<Stream>) -> Result<T>) -> Result<T> {
-    // SAFETY: the relation stays open, and locked, while it is used.
-    unsafe {
-        let relation = pg_sys::relation_open(table, pg_sys::AccessShareLock as i32);
-        let stream = stream::of_relation(relation)?;
-        let value = f(relation, &stream)?;
-        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
-        Ok(value)
-    }
-}
-
-/// What this transaction has appended is in the views now.
-unsafe fn all_viewed(relation: pg_sys::Relation, stream: &Stream) {
-    let Ok(site) = crate::run::site() else { return };
-    for (lane, _) in transaction::with(|t| t.unviewed(stream.table)) {
-        // SAFETY: the caller holds the relation open.
-        let head = unsafe { scan::Scan::begin(relation, stream.primary_key, scan::As::OfNow).head(&site, lane) };
-        if let Some(head) = head {
-            transaction::with(|t| t.view(stream.table, lane, head.seq));
-        }
-    }
 }

@@ -16,7 +16,7 @@ use crate::view::table::ViewTable;
 use crate::{run, transaction};
 use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
-use gundb_core::{Datum, DatumType, Dot};
+use gundb_core::{Clock, Datum, DatumType, Dot};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -40,14 +40,70 @@ pub unsafe fn merge(
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
     let Batch { groups, mut pending, .. } = batch;
-    let mut states = None;
+    let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &BTreeSet::new())? };
+    pending.append(&mut merged.pending);
+    if view.strict
+        && tried.is_empty()
+        && let Some(first) = pending.first()
+    {
+        return Err(refusal(view, first)?);
+    }
+    merged.store()?;
+    write(view, &merged.rows, &merged.gone)?;
+    if !pending.is_empty() {
+        catalog::insert_pending(view.number, &pending, tried)?;
+    }
+    Ok(pending.len())
+}
+
+/// What a batch makes of the states of its keys.
+pub struct Merged {
+    /// Locked; None where there are no keys.
+    states: Option<States>,
+    /// What is to be stored, by key.
+    pub changed: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Rows that are now.
+    pub rows: Vec<NewRow>,
+    /// Rows that are no more.
+    pub gone: Vec<NewRow>,
+    /// Events that could not be folded.
+    pub pending: Vec<Pending>,
+    /// How many rows there are more, or fewer.
+    pub growth: i64,
+}
+
+impl Merged {
+    /// Stores the states.
+    pub fn store(&mut self) -> Result<()> {
+        match self.states.take() {
+            Some(mut states) => states.store(&self.changed),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Locks the states of a batch's keys and folds its events into them; keys that are `again` are folded from all of their
+/// events that count. Nothing is written yet.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn fold_in(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    groups: BTreeMap<Vec<u8>, Group>,
+    ids: Ids,
+    counted: Counted,
+    again: &BTreeSet<Vec<u8>>,
+) -> Result<Merged> {
+    let (changed, rows, gone, pending) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut merged = Merged { states: None, changed, rows, gone, pending, growth: 0 };
     let mut found = HashMap::new();
     if !groups.is_empty() {
-        let open = states.insert(States::open(view.number)?);
+        let open = merged.states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
     let contexts = Lookup::new(stream.id);
-    let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for (bytes, Group { key, events }) in groups {
         let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
         let before = if stored.is_empty() {
@@ -55,35 +111,31 @@ pub unsafe fn merge(
         } else {
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
-        let mut fold = Fold::new(relation, stream, view, &contexts, &key);
-        let (after, values) = unsafe { fold.take(before.clone(), fold_events(events, ids))? };
+        let existed = before.exists();
+        let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
+        let (after, values) = unsafe {
+            if again.contains(&bytes) {
+                let events = fold.events()?;
+                fold.whole(events)?
+            } else {
+                fold.take(before, fold_events(events, ids))?
+            }
+        };
         contexts.done()?;
-        pending.append(&mut fold.pending);
+        merged.pending.append(&mut fold.pending);
         let encoded = after.encode();
         if encoded == stored {
             continue;
         }
-        changed.push((bytes, encoded));
+        merged.changed.push((bytes, encoded));
+        merged.growth += i64::from(values.is_some()) - i64::from(existed);
         match values {
-            Some(values) => rows.push(NewRow { key, values: Some(values) }),
-            None if before.exists() => gone.push(NewRow { key, values: None }),
+            Some(values) => merged.rows.push(NewRow { key, values: Some(values) }),
+            None if existed => merged.gone.push(NewRow { key, values: None }),
             None => {}
         }
     }
-    if view.strict
-        && tried.is_empty()
-        && let Some(first) = pending.first()
-    {
-        return Err(refusal(view, first)?);
-    }
-    if let Some(mut states) = states {
-        states.store(&changed)?;
-    }
-    write(view, &rows, &gone)?;
-    if !pending.is_empty() {
-        catalog::insert_pending(view.number, &pending, tried)?;
-    }
-    Ok(pending.len())
+    Ok(merged)
 }
 
 /// Writes rows that are, and takes away rows that are no more.
@@ -98,7 +150,7 @@ pub fn write(view: &ViewTable, rows: &[NewRow], gone: &[NewRow]) -> Result<()> {
         guard::writing(view.relation, || {
             if !gone.is_empty() {
                 let columns = (0..keys).map(|at| key_column(gone, at)).collect::<Vec<_>>();
-                catalog::write_rows(&statements.delete, &columns)?;
+                catalog::write_rows(&statements.delete, &columns, Mode::Write)?;
             }
             if let [NewRow { key, values: Some(values) }] = rows {
                 let key = key.iter().map(|datum| Some(datum.to_string()));
@@ -110,7 +162,7 @@ pub fn write(view: &ViewTable, rows: &[NewRow], gone: &[NewRow]) -> Result<()> {
                 };
                 let keys = (0..keys).map(|at| key_column(rows, at));
                 let columns = keys.chain((0..view.view.columns.0.len()).map(values)).collect::<Vec<Vec<_>>>();
-                catalog::write_rows(&statements.put, &columns)?;
+                catalog::write_rows(&statements.put, &columns, Mode::Write)?;
             }
             Ok(())
         })
@@ -126,6 +178,15 @@ fn refusal(view: &ViewTable, pending: &Pending) -> Result<crate::error::Failure>
         .into())
 }
 
+/// Which events of a key count when it is folded again; what is pending never does.
+#[derive(Clone, Copy)]
+pub enum Counted<'a> {
+    /// All that are held, but for what this transaction has appended and not brought in: that comes by itself.
+    Brought,
+    /// Those that a clock covers, but for some.
+    Covered { clock: &'a Clock, left_out: &'a BTreeSet<Dot> },
+}
+
 /// The fold of one key.
 pub struct Fold<'a> {
     relation: pg_sys::Relation,
@@ -133,6 +194,7 @@ pub struct Fold<'a> {
     view: &'a ViewTable,
     contexts: &'a Lookup,
     key: &'a [Datum],
+    counted: Counted<'a>,
     /// Events that were left out.
     pub pending: Vec<Pending>,
 }
@@ -147,8 +209,9 @@ impl<'a> Fold<'a> {
         view: &'a ViewTable,
         contexts: &'a Lookup,
         key: &'a [Datum],
+        counted: Counted<'a>,
     ) -> Fold<'a> {
-        Fold { relation, stream, view, contexts, key, pending: Vec::new() }
+        Fold { relation, stream, view, contexts, key, counted, pending: Vec::new() }
     }
 
     /// The fold of all events of the key, given here.
@@ -164,7 +227,10 @@ impl<'a> Fold<'a> {
     }
 
     /// Takes events in; those that cannot be folded are left out, found by halving.
-    unsafe fn take(&mut self, before: RowState, events: Vec<FoldEvent>) -> Result<Folded> {
+    ///
+    /// # Safety
+    /// As for `whole`.
+    pub unsafe fn take(&mut self, before: RowState, events: Vec<FoldEvent>) -> Result<Folded> {
         let failure = match before.merge(&events, self.contexts) {
             Ok(Outcome::Merged(after)) => match after.values() {
                 Ok(values) => return Ok((after, values)),
@@ -205,21 +271,33 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// The fold of all events of the key that are held, not pending, and not yet to come: what this transaction has
-    /// appended and not brought in comes by itself.
+    /// The fold of all events of the key that count.
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
+        let events = unsafe { self.events()? };
+        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
+        Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
+    }
+
+    /// All events of the key that count.
+    ///
+    /// # Safety
+    /// The relation is open.
+    pub unsafe fn events(&self) -> Result<Vec<FoldEvent>> {
         let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
         let wanted = encode_key(self.key);
         let own = run::site()?;
         let to_come = transaction::with(|t| t.unviewed(self.stream.table));
-        let is_to_come = |mark: &Mark| {
-            mark.site == own && to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
+        let counts = |mark: &Mark, dot: &Dot| match self.counted {
+            Counted::Brought => {
+                mark.site != own || !to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
+            }
+            Counted::Covered { clock, left_out } => clock.covers(dot) && !left_out.contains(dot),
         };
         let mut all = Batch::default();
         unsafe {
             scan::walk(self.relation, self.which(), As::OfNow, |event| {
                 let dot = event.mark.dot(self.stream.id);
-                if !is_to_come(&event.mark)
+                if counts(&event.mark, &dot)
                     && !pending.contains(&dot)
                     && !self.pending.iter().any(|left_out| left_out.dot == dot)
                 {
@@ -228,10 +306,7 @@ impl<'a> Fold<'a> {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let events =
-            all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default();
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
-        Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
+        Ok(all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default())
     }
 
     /// Where the key's events are: by the stream's index where the view's key is the event's.

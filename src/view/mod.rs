@@ -11,17 +11,28 @@
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
 //! | `states` | what is kept of each key: locked, read, written |
-//! | `build` | a whole view from its events: made, rebuilt, checked |
+//! | `build` | a whole view from its events; checked, tried again |
+//! | `making` | new states, made beside those who append |
+//! | `compare` | rows that stand beside states |
+//! | `lock` | others locked out, for a moment |
+//! | `progress` | how far a long walk has come |
 //! | `declare` | the functions that make and drop views |
+//! | `rebuild`, `alter` | those that fold them anew, and give them other columns |
 //! | `guard` | who may write to a view's table |
 
+mod alter;
 pub mod batch;
 mod build;
+mod compare;
 mod contexts;
 mod declare;
 mod guard;
+mod lock;
 mod maintain;
+mod making;
 mod merge;
+mod progress;
+mod rebuild;
 mod states;
 pub mod table;
 

@@ -3,7 +3,7 @@
 use crate::catalog::{self, RowStatements, ViewRecord};
 use crate::error::{Error, Result, internal, state};
 use gundb_core::fold::Shape;
-use gundb_core::view::{Columns, Filter, Key, View};
+use gundb_core::view::{Column, Columns, Filter, Key, View};
 use pgrx::pg_sys::Oid;
 use std::cell::OnceCell;
 
@@ -50,7 +50,18 @@ impl ViewTable {
 
     /// The view with a table.
     pub fn with_table(self, relation: Oid, number: i32) -> ViewTable {
-        ViewTable { relation, number, statements: OnceCell::new(), ..self }
+        let record = ViewRecord { relation, number, ..self.record };
+        ViewTable { relation, number, record, statements: OnceCell::new(), ..self }
+    }
+
+    /// The view with those of its columns alone that another has too, and their places there.
+    pub fn with_columns_of(&self, other: &ViewTable) -> (ViewTable, Vec<usize>) {
+        let shared = |column: &Column| Some((column.clone(), other.view.columns.0.iter().position(|c| c == column)?));
+        let (columns, places): (Vec<_>, Vec<_>) = self.view.columns.0.iter().filter_map(shared).unzip();
+        let view = View { columns: Columns(columns), ..self.view.clone() };
+        let (shape, record, statements) = (view.shape(), self.record.clone(), OnceCell::new());
+        let ViewTable { relation, number, strict, .. } = *self;
+        (ViewTable { relation, number, strict, view, shape, record, statements }, places)
     }
 
     /// How its rows are written and read. What is known of a view is forgotten when its table is renamed.

@@ -11,7 +11,9 @@
 //! | `filter` | which events count |
 //! | `columns` | the columns, from JSON |
 //! | `definition` | all of them, and what an event does to a row |
+//! | `alteration` | columns with some dropped, changed and added |
 
+mod alteration;
 mod columns;
 mod definition;
 mod filter;
@@ -19,6 +21,7 @@ mod key;
 mod language;
 mod path;
 
+pub use alteration::{Alteration, AlterationError};
 pub use columns::{Column, ColumnType, Columns, ColumnsError, ColumnsProblem, Selector, Source};
 pub use definition::{ReadError, Reading, View};
 pub use filter::{Condition, Filter, Literal, Test};

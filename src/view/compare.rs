@@ -1,0 +1,141 @@
+//! Rows that stand beside the states they should come from: which differ, and what they should be.
+
+use crate::catalog;
+use crate::error::{Result, internal};
+use crate::scan::As;
+use crate::spi;
+use crate::view::build::{self, key_texts, same};
+use crate::view::making::{Making, ROWS_AT_ONCE, with_stream};
+use crate::view::merge::{self, NewRow};
+use crate::view::table::ViewTable;
+use gundb_core::fold::{FoldValue, RowState};
+use gundb_core::view::{decode_key, encode_key};
+use gundb_core::{Datum, Json};
+use std::collections::HashMap;
+
+/// Rows whose key no event could have: by their text.
+pub type Strangers = Vec<NewRow>;
+
+/// Catches up to one moment and notes as changed, from then on, the keys whose rows do not fit. What is compared are the
+/// columns of `stands`, the view as it is; `kept` says which of the columns to come they are. Appenders are not locked
+/// out: a row that fitted then is maintained rightly since.
+pub fn note_differences(
+    making: &mut Making,
+    table: pgrx::pg_sys::Oid,
+    stands: &ViewTable,
+    kept: &[usize],
+) -> Result<Strangers> {
+    spi::with_latest_snapshot(|| {
+        with_stream(table, |relation, stream| {
+            let now = build::clock_of(stream, As::OfSnapshot)?;
+            // SAFETY: the relation is open, and what the snapshot shows is there.
+            unsafe { making.catch_up_to(relation, stream, &now) }
+        })?;
+        making.changed.clear();
+        let statements = stands.statements()?;
+        let columns = stands.view.key.0.len() + stands.view.columns.0.len();
+        let (mut after, mut met) = (Vec::new(), 0);
+        loop {
+            let states = catalog::states_after(making.view.number, &after, ROWS_AT_ONCE)?;
+            let Some((last, _)) = states.last() else { break };
+            after = last.clone();
+            let expected = states.into_iter().map(row_of).collect::<Result<Vec<_>>>()?;
+            let by_column = by_column(expected.iter().map(|row| row.key.as_slice()), stands.view.key.0.len());
+            let rows =
+                spi::as_table_owner(stands.relation, || catalog::read_rows(&statements.pick, &by_column, columns))?;
+            met += rows.len() as i64;
+            let mut rows = rows.into_iter().map(|row| (key_texts(stands, &row), row)).collect::<HashMap<_, _>>();
+            for Expected { bytes, key, values } in expected {
+                let texts = texts(&key);
+                let row = rows.remove(&texts);
+                let fits = match (&values, &row) {
+                    (None, None) => true,
+                    (Some(values), Some(row)) => {
+                        let values = kept.iter().map(|&at| values[at].sql_text());
+                        same(stands, &texts.iter().cloned().chain(values).collect::<Vec<_>>(), row)
+                    }
+                    _ => false,
+                };
+                if !fits {
+                    making.changed.insert(bytes);
+                }
+            }
+        }
+        let count = spi::as_table_owner(stands.relation, || catalog::count_rows(&statements.count))?;
+        if count == met { Ok(Vec::new()) } else { note_strangers(making, stands) }
+    })
+}
+
+/// Notes the rows that no state stands for. Those whose keys cannot be read are given back.
+fn note_strangers(making: &mut Making, stands: &ViewTable) -> Result<Strangers> {
+    let keys = stands.view.key.0.len();
+    let columns = keys + stands.view.columns.0.len();
+    let statements = stands.statements()?;
+    let rows = spi::as_table_owner(stands.relation, || catalog::read_rows(&statements.read, &[], columns))?;
+    let mut unreadable = Vec::new();
+    for chunk in rows.chunks(ROWS_AT_ONCE) {
+        let mut read = Vec::new();
+        for row in chunk {
+            let parts = stands.view.key.0.iter().zip(row).map(|(part, text)| {
+                part.datum_type.cast(&Json::String(text.clone().unwrap_or_default())).ok().flatten()
+            });
+            match parts.collect::<Option<Vec<_>>>() {
+                Some(key) => read.push(encode_key(&key)),
+                None => {
+                    let text = |text: &Option<String>| Datum::Text(text.clone().unwrap_or_default());
+                    unreadable.push(NewRow { key: row[..keys].iter().map(text).collect(), values: None });
+                }
+            }
+        }
+        let states = catalog::states_of(making.view.number, &read.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        making.changed.extend(read.into_iter().filter(|key| !states.contains_key(key)));
+    }
+    Ok(unreadable)
+}
+
+/// Writes the rows of keys as the states have them, and takes away those that are to be no more.
+pub fn write_rows_of(making: &Making, view: &ViewTable, gone: Strangers) -> Result<()> {
+    merge::write(view, &[], &gone)?;
+    let keys = making.changed.iter().map(Vec::as_slice).collect::<Vec<_>>();
+    for chunk in keys.chunks(ROWS_AT_ONCE) {
+        let mut states = catalog::states_of(making.view.number, chunk)?;
+        let (mut rows, mut gone) = (Vec::new(), Vec::new());
+        for &bytes in chunk {
+            let Expected { key, values, .. } = row_of((bytes.to_vec(), states.remove(bytes).unwrap_or_default()))?;
+            let row = NewRow { key, values };
+            if row.values.is_some() { rows.push(row) } else { gone.push(row) }
+        }
+        merge::write(view, &rows, &gone)?;
+    }
+    Ok(())
+}
+
+/// What a state makes of a row.
+pub struct Expected {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    /// None: there is no row.
+    pub values: Option<Vec<FoldValue>>,
+}
+
+/// The row of a key with its state; an empty one has none.
+pub fn row_of((bytes, state): (Vec<u8>, Vec<u8>)) -> Result<Expected> {
+    let damaged = |error: String| internal(format!("a view's state is damaged: {error}"));
+    let key = decode_key(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let values = if state.is_empty() {
+        None
+    } else {
+        let state = RowState::decode(&state).map_err(|error| damaged(error.to_string()))?;
+        state.values().map_err(|error| damaged(error.to_string()))?
+    };
+    Ok(Expected { bytes, key, values })
+}
+
+fn texts(key: &[Datum]) -> Vec<Option<String>> {
+    key.iter().map(|datum| Some(datum.to_string())).collect()
+}
+
+/// Keys as the statements of rows take them: the texts of each part together.
+pub fn by_column<'a>(keys: impl Iterator<Item = &'a [Datum]> + Clone, parts: usize) -> Vec<Vec<Option<String>>> {
+    (0..parts).map(|at| keys.clone().map(|key| Some(key[at].to_string())).collect()).collect()
+}
