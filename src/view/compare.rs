@@ -11,6 +11,7 @@ use crate::view::table::ViewTable;
 use gundb_core::fold::{FoldValue, RowState};
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Datum, Json};
+use pgrx::pg_sys::Oid;
 use std::collections::HashMap;
 
 /// Rows whose key no event could have: by their text.
@@ -19,12 +20,7 @@ pub type Strangers = Vec<NewRow>;
 /// Catches up to one moment and notes as changed, from then on, the keys whose rows do not fit. What is compared are the
 /// columns of `stands`, the view as it is; `kept` says which of the columns to come they are. Appenders are not locked
 /// out: a row that fitted then is maintained rightly since.
-pub fn note_differences(
-    making: &mut Making,
-    table: pgrx::pg_sys::Oid,
-    stands: &ViewTable,
-    kept: &[usize],
-) -> Result<Strangers> {
+pub fn note_differences(making: &mut Making, table: Oid, stands: &ViewTable, kept: &[usize]) -> Result<Strangers> {
     spi::with_latest_snapshot(|| {
         with_stream(table, |relation, stream| {
             let now = build::clock_of(stream, As::OfSnapshot)?;
@@ -32,38 +28,43 @@ pub fn note_differences(
             unsafe { making.catch_up_to(relation, stream, &now) }
         })?;
         making.changed.clear();
-        let statements = stands.statements()?;
-        let columns = stands.view.key.0.len() + stands.view.columns.0.len();
         let (mut after, mut met) = (Vec::new(), 0);
         loop {
             let states = catalog::states_after(making.view.number, &after, ROWS_AT_ONCE)?;
             let Some((last, _)) = states.last() else { break };
             after = last.clone();
             let expected = states.into_iter().map(row_of).collect::<Result<Vec<_>>>()?;
-            let by_column = by_column(expected.iter().map(|row| row.key.as_slice()), stands.view.key.0.len());
-            let rows =
-                spi::as_table_owner(stands.relation, || catalog::read_rows(&statements.pick, &by_column, columns))?;
-            met += rows.len() as i64;
-            let mut rows = rows.into_iter().map(|row| (key_texts(stands, &row), row)).collect::<HashMap<_, _>>();
-            for Expected { bytes, key, values } in expected {
-                let texts = texts(&key);
-                let row = rows.remove(&texts);
-                let fits = match (&values, &row) {
-                    (None, None) => true,
-                    (Some(values), Some(row)) => {
-                        let values = kept.iter().map(|&at| values[at].sql_text());
-                        same(stands, &texts.iter().cloned().chain(values).collect::<Vec<_>>(), row)
-                    }
-                    _ => false,
-                };
-                if !fits {
-                    making.changed.insert(bytes);
-                }
-            }
+            let (differing, found) = differing(stands, kept, expected)?;
+            making.changed.extend(differing.into_iter().map(|row| row.bytes));
+            met += found;
         }
-        let count = spi::as_table_owner(stands.relation, || catalog::count_rows(&statements.count))?;
+        let count = &stands.statements()?.count;
+        let count = spi::as_table_owner(stands.relation, || catalog::count_rows(count))?;
         if count == met { Ok(Vec::new()) } else { note_strangers(making, stands) }
     })
+}
+
+/// Those of some rows that do not stand so, through the active snapshot, and how many rows of their keys stand at all.
+fn differing(stands: &ViewTable, kept: &[usize], mut expected: Vec<Expected>) -> Result<(Vec<Expected>, i64)> {
+    let keys = stands.view.key.0.len();
+    let by_column = by_column(expected.iter().map(|row| row.key.as_slice()), keys);
+    let statement = &stands.statements()?.pick;
+    let columns = keys + stands.view.columns.0.len();
+    let rows = spi::as_table_owner(stands.relation, || catalog::read_rows(statement, &by_column, columns))?;
+    let count = rows.len() as i64;
+    let rows = rows.into_iter().map(|row| (key_texts(stands, &row[..keys]), row)).collect::<HashMap<_, _>>();
+    expected.retain(|Expected { key, values, .. }| {
+        let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
+        match (values, rows.get(&texts)) {
+            (None, None) => false,
+            (Some(values), Some(row)) => {
+                let values = kept.iter().map(|&at| values[at].sql_text());
+                !same(stands, &texts.iter().cloned().chain(values).collect::<Vec<_>>(), row)
+            }
+            _ => true,
+        }
+    });
+    Ok((expected, count))
 }
 
 /// Notes the rows that no state stands for. Those whose keys cannot be read are given back.
@@ -93,18 +94,19 @@ fn note_strangers(making: &mut Making, stands: &ViewTable) -> Result<Strangers> 
     Ok(unreadable)
 }
 
-/// Writes the rows of keys as the states have them, and takes away those that are to be no more.
+/// Writes the rows that have changed, or did not fit, as the states have them, and takes away those that are to be no
+/// more. Appenders are locked out; what they have written rightly meanwhile is left as it is.
 pub fn write_rows_of(making: &Making, view: &ViewTable, gone: Strangers) -> Result<()> {
     merge::write(view, &[], &gone)?;
+    let all = (0..view.view.columns.0.len()).collect::<Vec<_>>();
     let keys = making.changed.iter().map(Vec::as_slice).collect::<Vec<_>>();
     for chunk in keys.chunks(ROWS_AT_ONCE) {
         let mut states = catalog::states_of(making.view.number, chunk)?;
-        let (mut rows, mut gone) = (Vec::new(), Vec::new());
-        for &bytes in chunk {
-            let Expected { key, values, .. } = row_of((bytes.to_vec(), states.remove(bytes).unwrap_or_default()))?;
-            let row = NewRow { key, values };
-            if row.values.is_some() { rows.push(row) } else { gone.push(row) }
-        }
+        let expected = chunk.iter().map(|key| row_of((key.to_vec(), states.remove(*key).unwrap_or_default())));
+        let expected = expected.collect::<Result<Vec<_>>>()?;
+        let (differing, _) = spi::with_latest_snapshot(|| differing(view, &all, expected))?;
+        let rows = differing.into_iter().map(|Expected { key, values, .. }| NewRow { key, values });
+        let (rows, gone) = rows.partition::<Vec<_>, _>(|row| row.values.is_some());
         merge::write(view, &rows, &gone)?;
     }
     Ok(())
@@ -129,10 +131,6 @@ pub fn row_of((bytes, state): (Vec<u8>, Vec<u8>)) -> Result<Expected> {
         state.values().map_err(|error| damaged(error.to_string()))?
     };
     Ok(Expected { bytes, key, values })
-}
-
-fn texts(key: &[Datum]) -> Vec<Option<String>> {
-    key.iter().map(|datum| Some(datum.to_string())).collect()
 }
 
 /// Keys as the statements of rows take them: the texts of each part together.
