@@ -48,10 +48,12 @@ CREATE TABLE gundb.view_pending (
     dot      gundb.dot   NOT NULL,
     reason   text        NOT NULL,
     sqlstate text        NOT NULL,
+    refused  boolean     NOT NULL,
     since    timestamptz NOT NULL,
     tries    integer     NOT NULL
 );
 COMMENT ON TABLE gundb.view_pending IS 'Events that a view could not fold, each with its reason. gundb.pending is for reading.';
+COMMENT ON COLUMN gundb.view_pending.refused IS 'Whether it could be folded, and the view''s table did not take the row: a constraint, index or trigger of the user''s.';
 CREATE INDEX view_pending_view ON gundb.view_pending (view);
 SELECT pg_catalog.pg_extension_config_dump('gundb.view_pending', '');
 

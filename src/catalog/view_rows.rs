@@ -152,6 +152,33 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
     })
 }
 
+/// Whether a view's table has something of the user's that can refuse a row: a constraint, an index, a trigger, a rule, a
+/// default, row security.
+pub fn can_refuse(relation: Oid) -> Result<bool> {
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT c.relhasrules OR c.relrowsecurity
+                     OR EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                                 WHERE t.tgrelid = c.oid AND t.tgfoid <> pg_catalog.to_regproc('gundb.guard_view'))
+                     OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND NOT i.indisprimary)
+                     OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                                 WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'n'))
+                     OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                                   AND (a.atthasdef OR a.attnotnull AND NOT EXISTS (
+                                           SELECT FROM pg_catalog.pg_index i
+                                            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey))))
+                   FROM pg_catalog.pg_class c WHERE c.oid = $1",
+                &[arg::oid(relation)],
+                Mode::Read,
+                1,
+            )?;
+            Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
+        })
+    })
+}
+
 /// What becomes of a view's columns. Names of what is dropped; of the others, places among the columns to be.
 pub struct ColumnChanges {
     pub dropped: Vec<String>,

@@ -6,7 +6,8 @@ use crate::error::{Result, internal};
 use crate::spi::{self, Mode, Row, arg, as_owner};
 use gundb_core::Dot;
 use pgrx::pg_sys::{self, Datum};
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 fn number_arg(number: i32) -> spi::Arg {
     arg::of(pg_sys::INT4OID, Some(number.into()))
@@ -93,7 +94,7 @@ pub struct Pending {
     pub key: Option<String>,
     pub dot: Dot,
     pub reason: String,
-    pub sqlstate: &'static str,
+    pub sqlstate: Cow<'static, str>,
 }
 
 /// When an event was first filed as pending, and how often it was tried.
@@ -102,8 +103,12 @@ pub struct Tried {
     tries: i32,
 }
 
-/// Files events that a view could not take; those that were pending before keep the time of their first try.
-pub fn insert_pending(number: i32, pending: &[Pending], before: &BTreeMap<Dot, Tried>) -> Result<()> {
+/// Files events that a view could not fold, or whose rows its table refused; those that were pending before keep the time
+/// of their first try.
+pub fn insert_pending(number: i32, pending: &[Pending], refused: bool, before: &BTreeMap<Dot, Tried>) -> Result<()> {
+    if pending.is_empty() {
+        return Ok(());
+    }
     let dot_type = extension()?.dot_type;
     as_owner(|| {
         spi::connect(|spi| {
@@ -114,13 +119,14 @@ pub fn insert_pending(number: i32, pending: &[Pending], before: &BTreeMap<Dot, T
                     arg::text_or_null(one.key.as_deref()),
                     arg::of(dot_type, Some(crate::call::ret::dot(&one.dot))),
                     arg::text(&one.reason),
-                    arg::text(one.sqlstate),
+                    arg::text(&one.sqlstate),
+                    arg::bool(refused),
                     arg::of(pg_sys::TIMESTAMPTZOID, tried.map(|tried| tried.since)),
                     arg::of(pg_sys::INT4OID, Some(tried.map_or(1, |tried| tried.tries + 1).into())),
                 ];
                 spi.run(
-                    "INSERT INTO gundb.view_pending (view, key, dot, reason, sqlstate, since, tries)
-                     VALUES ($1, $2, $3, $4, $5, coalesce($6, pg_catalog.now()), $7)",
+                    "INSERT INTO gundb.view_pending (view, key, dot, reason, sqlstate, refused, since, tries)
+                     VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, pg_catalog.now()), $8)",
                     &args,
                     Mode::Write,
                     0,
@@ -137,6 +143,27 @@ pub fn pending_dots(number: i32, mode: Mode) -> Result<Vec<Dot>> {
         spi::connect(|spi| {
             let rows = spi.run("SELECT dot FROM gundb.view_pending WHERE view = $1", &[number_arg(number)], mode, 0)?;
             rows.iter().map(dot_of).collect()
+        })
+    })
+}
+
+/// The events whose rows a view's table refused.
+pub fn refused_dots(number: i32) -> Result<BTreeSet<Dot>> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let statement = "SELECT dot FROM gundb.view_pending WHERE view = $1 AND refused";
+            let rows = spi.run(statement, &[number_arg(number)], Mode::Latest, 0)?;
+            rows.iter().map(dot_of).collect()
+        })
+    })
+}
+
+/// Files the events whose rows a view's table refused under another number.
+pub fn move_refused(from: i32, to: i32) -> Result<()> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let statement = "UPDATE gundb.view_pending SET view = $2 WHERE view = $1 AND refused";
+            spi.run(statement, &[number_arg(from), number_arg(to)], Mode::Latest, 0).map(drop)
         })
     })
 }

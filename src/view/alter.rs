@@ -47,7 +47,7 @@ fn alter(view: &ViewTable, columns: String) -> Result<()> {
     let strangers = note_differences(&mut making, table, &stands, &kept)?;
     making.lock_out(&[lock::readers(view.relation)])?;
     catalog::refuse_depended(view.relation, &changes.dropped)?;
-    take_place(table, &making, view)?;
+    take_place(table, &mut making, view)?;
     as_table_owner(view.relation, || catalog::alter_view_table(&wanted.view, view.relation, &changes))?;
     write_columns(&making, &changes.written)?;
     write_rows_of(&making, &making.view, strangers)

@@ -75,7 +75,7 @@ impl Batch {
             // Where the key can be read, it says whose row lacks the event.
             let key = view.view.key.of(&seen).ok().flatten();
             let key = key.map(|key| shown(&key));
-            self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
+            self.pending.push(Pending { key, dot, reason, sqlstate: "22P02".into() });
         };
         match view.view.read(&seen) {
             Ok(Reading::NotTaken) => {}

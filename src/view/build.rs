@@ -84,16 +84,30 @@ pub unsafe fn retry(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
     let tried = catalog::take_pending(view.number)?;
     let mut batch = Batch::default();
     for dot in tried.keys() {
-        let which = Which::OfLane { index: stream.primary_key, site: dot.site, lane: dot.lane, after: dot.seq - 1 };
-        unsafe {
-            scan::walk(relation, which, As::OfNow, |event| {
-                batch.add(view, stream.id, event);
-                Ok(ControlFlow::Break(()))
-            })?;
-        }
+        unsafe { add_event(&mut batch, view, relation, stream, dot)? };
     }
     let left = unsafe { merge::merge(relation, stream, view, batch, Ids::MayRepeat, &tried)? };
     Ok(tried.len() - left)
+}
+
+/// Adds one event that is held to a batch.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn add_event(
+    batch: &mut Batch,
+    view: &ViewTable,
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    dot: &Dot,
+) -> Result<()> {
+    let which = Which::OfLane { index: stream.primary_key, site: dot.site, lane: dot.lane, after: dot.seq - 1 };
+    unsafe {
+        scan::walk(relation, which, As::OfNow, |event| {
+            batch.add(view, stream.id, event);
+            Ok(ControlFlow::Break(()))
+        })
+    }
 }
 
 /// The keys whose row or state is not what their events give, through the active snapshot, and what is wrong.

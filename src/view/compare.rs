@@ -6,8 +6,9 @@ use crate::scan::As;
 use crate::spi;
 use crate::view::build::{self, key_texts, same};
 use crate::view::making::{Making, ROWS_AT_ONCE, with_stream};
-use crate::view::merge::{self, NewRow};
+
 use crate::view::table::ViewTable;
+use crate::view::write::{NewRow, write};
 use gundb_core::fold::{FoldValue, RowState};
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Datum, Json};
@@ -97,7 +98,7 @@ fn note_strangers(making: &mut Making, stands: &ViewTable) -> Result<Strangers> 
 /// Writes the rows that have changed, or did not fit, as the states have them, and takes away those that are to be no
 /// more. Appenders are locked out; what they have written rightly meanwhile is left as it is.
 pub fn write_rows_of(making: &Making, view: &ViewTable, gone: Strangers) -> Result<()> {
-    merge::write(view, &[], &gone)?;
+    write(view, &gone)?;
     let all = (0..view.view.columns.0.len()).collect::<Vec<_>>();
     let keys = making.changed.iter().map(Vec::as_slice).collect::<Vec<_>>();
     for chunk in keys.chunks(ROWS_AT_ONCE) {
@@ -106,8 +107,7 @@ pub fn write_rows_of(making: &Making, view: &ViewTable, gone: Strangers) -> Resu
         let expected = expected.collect::<Result<Vec<_>>>()?;
         let (differing, _) = spi::with_latest_snapshot(|| differing(view, &all, expected))?;
         let rows = differing.into_iter().map(|Expected { key, values, .. }| NewRow { key, values });
-        let (rows, gone) = rows.partition::<Vec<_>, _>(|row| row.values.is_some());
-        merge::write(view, &rows, &gone)?;
+        write(view, &rows.collect::<Vec<_>>())?;
     }
     Ok(())
 }

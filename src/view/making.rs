@@ -13,8 +13,9 @@ use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
 use crate::view::build::{self, Events};
-use crate::view::merge::{self, Counted, NewRow};
+use crate::view::merge::{self, Counted};
 use crate::view::table::ViewTable;
+use crate::view::write::{NewRow, write};
 use crate::view::{lock, maintain};
 use crate::{run, transaction};
 use gundb_core::{Clock, Dot};
@@ -75,13 +76,13 @@ impl Making {
                             let row = |built: &build::Built| {
                                 Some(NewRow { key: built.key.clone(), values: Some(built.folded.1.clone()?) })
                             };
-                            merge::write(view, &chunk.iter().filter_map(row).collect::<Vec<_>>(), &[])?;
+                            write(view, &chunk.iter().filter_map(row).collect::<Vec<_>>())?;
                         }
                     }
                     Ok(())
                 })?
             };
-            catalog::insert_pending(view.number, &besides.pending, &BTreeMap::new())?;
+            catalog::insert_pending(view.number, &besides.pending, false, &BTreeMap::new())?;
             if besides.skipped > 0 {
                 catalog::add_skipped(view.number, 0, besides.skipped)?;
             }
@@ -204,18 +205,38 @@ impl Making {
         let counted = Counted::Covered { clock, left_out: &self.left_out };
         let ids = Ids::StandOnce;
         let mut merged = unsafe { merge::fold_in(relation, stream, &self.view, groups, ids, counted, again)? };
-        merged.store()?;
+        if let Some(states) = &mut merged.states {
+            states.store(&merged.changed)?;
+        }
         if self.writes_rows {
-            merge::write(&self.view, &merged.rows, &merged.gone)?;
+            write(&self.view, merged.changed.iter().filter_map(|changed| changed.row.as_ref()))?;
         }
         pending.append(&mut merged.pending);
-        catalog::insert_pending(self.view.number, &pending, &BTreeMap::new())?;
+        catalog::insert_pending(self.view.number, &pending, false, &BTreeMap::new())?;
         if skipped > 0 {
             catalog::add_skipped(self.view.number, 0, skipped)?;
         }
         self.rows += merged.growth;
-        self.changed.extend(merged.changed.into_iter().map(|(key, _)| key));
+        self.changed.extend(merged.changed.into_iter().map(|changed| changed.key));
         Ok(())
+    }
+
+    /// Leaves other events out than before: the keys of those that this concerns are folded again.
+    pub fn leave_out(&mut self, dots: BTreeSet<Dot>) -> Result<()> {
+        let concerned = self.left_out.symmetric_difference(&dots).copied().collect::<Vec<_>>();
+        self.left_out = dots;
+        with_stream(self.stream, |relation, stream| {
+            let mut batch = Batch::default();
+            for dot in concerned {
+                // SAFETY: the relation is open.
+                unsafe { build::add_event(&mut batch, &self.view, relation, stream, &dot)? };
+            }
+            batch.groups.values_mut().for_each(|group| group.events.clear());
+            let (again, clock) = (batch.groups.keys().cloned().collect(), self.clock.clone());
+            let batch = Batch { groups: batch.groups, ..Batch::default() };
+            // SAFETY: as above.
+            unsafe { self.fold_in(relation, stream, batch, &again, &clock) }
+        })
     }
 
     /// Locks appenders out until the end of the transaction, and others besides, and takes in the rest. The views that

@@ -1,4 +1,4 @@
-//! A batch of events into the rows of a view: lock the keys' states in order, merge, write states and rows.
+//! A batch of events into the rows of a view: lock the keys' states in order, merge, have states and rows written.
 //!
 //! Must hold: keys are locked before anything of them is read, and in ascending order; an event that cannot be folded
 //! is filed as pending and harms no other; state and row are written together.
@@ -6,13 +6,13 @@
 use crate::catalog::{self, Pending, Tried};
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
-use crate::spi::{Mode, as_table_owner};
+use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
-use crate::view::guard;
 use crate::view::states::States;
 use crate::view::table::ViewTable;
+use crate::view::write::{self, Changed, NewRow};
 use crate::{run, transaction};
 use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
@@ -20,12 +20,6 @@ use gundb_core::{Clock, Datum, DatumType, Dot};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
-
-/// A row as it is after a merge; without values it is none.
-pub struct NewRow {
-    pub key: Vec<Datum>,
-    pub values: Option<Vec<FoldValue>>,
-}
 
 /// Merges a batch into a view. Returns how many events it could not take.
 ///
@@ -40,46 +34,34 @@ pub unsafe fn merge(
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
     let Batch { groups, mut pending, .. } = batch;
+    let fails = view.strict && tried.is_empty();
     let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &BTreeSet::new())? };
     pending.append(&mut merged.pending);
-    if view.strict
-        && tried.is_empty()
-        && let Some(first) = pending.first()
-    {
+    if fails && let Some(first) = pending.first() {
         return Err(refusal(view, first)?);
     }
-    merged.store()?;
-    write(view, &merged.rows, &merged.gone)?;
-    if !pending.is_empty() {
-        catalog::insert_pending(view.number, &pending, tried)?;
+    let mut refused = Vec::new();
+    if let Some(states) = &mut merged.states {
+        if fails || !view.can_refuse()? {
+            write::store(view, states, &merged.changed)?;
+        } else {
+            refused = write::store_unless_refused(view, states, &merged.changed)?;
+        }
     }
-    Ok(pending.len())
+    catalog::insert_pending(view.number, &pending, false, tried)?;
+    catalog::insert_pending(view.number, &refused, true, tried)?;
+    Ok(pending.len() + refused.len())
 }
 
 /// What a batch makes of the states of its keys.
 pub struct Merged {
     /// Locked; None where there are no keys.
-    states: Option<States>,
-    /// What is to be stored, by key.
-    pub changed: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Rows that are now.
-    pub rows: Vec<NewRow>,
-    /// Rows that are no more.
-    pub gone: Vec<NewRow>,
+    pub states: Option<States>,
+    pub changed: Vec<Changed>,
     /// Events that could not be folded.
     pub pending: Vec<Pending>,
     /// How many rows there are more, or fewer.
     pub growth: i64,
-}
-
-impl Merged {
-    /// Stores the states.
-    pub fn store(&mut self) -> Result<()> {
-        match self.states.take() {
-            Some(mut states) => states.store(&self.changed),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Locks the states of a batch's keys and folds its events into them; keys that are `again` are folded from all of their
@@ -96,8 +78,8 @@ pub unsafe fn fold_in(
     counted: Counted,
     again: &BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
-    let (changed, rows, gone, pending) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut merged = Merged { states: None, changed, rows, gone, pending, growth: 0 };
+    let mut merged = Merged { states: None, changed: Vec::new(), pending: Vec::new(), growth: 0 };
+    let can_refuse = view.can_refuse()?;
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = merged.states.insert(States::open(view.number)?);
@@ -112,6 +94,7 @@ pub unsafe fn fold_in(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let existed = before.exists();
+        let dots = if can_refuse { events.iter().map(|event| event.mark.dot(stream.id)).collect() } else { Vec::new() };
         let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
         let (after, values) = unsafe {
             if again.contains(&bytes) {
@@ -127,46 +110,11 @@ pub unsafe fn fold_in(
         if encoded == stored {
             continue;
         }
-        merged.changed.push((bytes, encoded));
         merged.growth += i64::from(values.is_some()) - i64::from(existed);
-        match values {
-            Some(values) => merged.rows.push(NewRow { key, values: Some(values) }),
-            None if existed => merged.gone.push(NewRow { key, values: None }),
-            None => {}
-        }
+        let row = (existed || values.is_some()).then_some(NewRow { key, values });
+        merged.changed.push(Changed { key: bytes, state: encoded, row, dots });
     }
     Ok(merged)
-}
-
-/// Writes rows that are, and takes away rows that are no more.
-pub fn write(view: &ViewTable, rows: &[NewRow], gone: &[NewRow]) -> Result<()> {
-    if rows.is_empty() && gone.is_empty() {
-        return Ok(());
-    }
-    let statements = view.statements()?;
-    let keys = view.view.key.0.len();
-    let key_column = |rows: &[NewRow], at: usize| rows.iter().map(|row| Some(row.key[at].to_string())).collect();
-    as_table_owner(view.relation, || {
-        guard::writing(view.relation, || {
-            if !gone.is_empty() {
-                let columns = (0..keys).map(|at| key_column(gone, at)).collect::<Vec<_>>();
-                catalog::write_rows(&statements.delete, &columns, Mode::Write)?;
-            }
-            if let [NewRow { key, values: Some(values) }] = rows {
-                let key = key.iter().map(|datum| Some(datum.to_string()));
-                let row = key.chain(values.iter().map(FoldValue::sql_text)).collect::<Vec<_>>();
-                catalog::write_row(&statements.put_one, &row)?;
-            } else if !rows.is_empty() {
-                let values = |at: usize| {
-                    rows.iter().map(|row| row.values.as_ref().and_then(|values| values[at].sql_text())).collect()
-                };
-                let keys = (0..keys).map(|at| key_column(rows, at));
-                let columns = keys.chain((0..view.view.columns.0.len()).map(values)).collect::<Vec<Vec<_>>>();
-                catalog::write_rows(&statements.put, &columns, Mode::Write)?;
-            }
-            Ok(())
-        })
-    })
 }
 
 /// What a strict view says to an append that it cannot fold.
@@ -247,7 +195,7 @@ impl<'a> Fold<'a> {
                 key: Some(shown(self.key)),
                 dot: event.mark.dot(self.stream.id),
                 reason: self.reason(&failure),
-                sqlstate: "22003",
+                sqlstate: "22003".into(),
             });
             let values = before.values().map_err(|error| internal(format!("a view's state has no values: {error}")))?;
             return Ok((before, values));

@@ -10,6 +10,7 @@
 //! | `contexts` | what authors had seen, looked up when asked for |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
+//! | `write` | states and rows written, unless the table refuses one |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
@@ -35,6 +36,7 @@ mod progress;
 mod rebuild;
 mod states;
 pub mod table;
+mod write;
 
 pub use build::empty;
 pub use declare::refuse_unfit;

@@ -14,6 +14,7 @@ use crate::catalog;
 use crate::error::{Result, internal};
 use crate::scan::key as scan_key;
 use crate::spi::{bytes_of, varlena};
+use crate::view::write::Changed;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::HashMap;
 
@@ -145,7 +146,7 @@ impl States {
     }
 
     /// Stores the states of keys that were locked.
-    pub fn store(&mut self, states: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+    pub fn store(&mut self, states: &[Changed]) -> Result<()> {
         if states.is_empty() {
             return Ok(());
         }
@@ -153,7 +154,7 @@ impl States {
         unsafe {
             let indexes = pg_sys::CatalogOpenIndexes(self.relation);
             let relation = self.relation;
-            for (key, state) in states {
+            for Changed { key, state, .. } in states {
                 let place = self.places.get_mut(key).ok_or_else(|| internal("a view's state was not locked"))?;
                 let mut values = [Datum::from(self.number), varlena(key), varlena(state)];
                 let mut nulls = [false; 3];

@@ -17,6 +17,7 @@ pub struct ViewTable {
     pub shape: Shape,
     pub record: ViewRecord,
     statements: OnceCell<RowStatements>,
+    can_refuse: OnceCell<bool>,
 }
 
 impl ViewTable {
@@ -32,6 +33,7 @@ impl ViewTable {
             shape,
             record,
             statements: OnceCell::new(),
+            can_refuse: OnceCell::new(),
         })
     }
 
@@ -51,7 +53,8 @@ impl ViewTable {
     /// The view with a table.
     pub fn with_table(self, relation: Oid, number: i32) -> ViewTable {
         let record = ViewRecord { relation, number, ..self.record };
-        ViewTable { relation, number, record, statements: OnceCell::new(), ..self }
+        let (statements, can_refuse) = (OnceCell::new(), OnceCell::new());
+        ViewTable { relation, number, record, statements, can_refuse, ..self }
     }
 
     /// The view with those of its columns alone that another has too, and their places there.
@@ -59,9 +62,10 @@ impl ViewTable {
         let shared = |column: &Column| Some((column.clone(), other.view.columns.0.iter().position(|c| c == column)?));
         let (columns, places): (Vec<_>, Vec<_>) = self.view.columns.0.iter().filter_map(shared).unzip();
         let view = View { columns: Columns(columns), ..self.view.clone() };
-        let (shape, record, statements) = (view.shape(), self.record.clone(), OnceCell::new());
+        let (shape, record) = (view.shape(), self.record.clone());
+        let (statements, can_refuse) = (OnceCell::new(), OnceCell::new());
         let ViewTable { relation, number, strict, .. } = *self;
-        (ViewTable { relation, number, strict, view, shape, record, statements }, places)
+        (ViewTable { relation, number, strict, view, shape, record, statements, can_refuse }, places)
     }
 
     /// How its rows are written and read. What is known of a view is forgotten when its table is renamed.
@@ -71,6 +75,15 @@ impl ViewTable {
             return Ok(self.statements.get_or_init(|| statements));
         }
         self.statements.get().ok_or_else(|| internal("a view has no statements"))
+    }
+
+    /// Whether its table can refuse a row: it has more than gundb has given it. Forgotten with the view, as above.
+    pub fn can_refuse(&self) -> Result<bool> {
+        if let Some(known) = self.can_refuse.get() {
+            return Ok(*known);
+        }
+        let found = catalog::can_refuse(self.relation)?;
+        Ok(*self.can_refuse.get_or_init(|| found))
     }
 
     /// Whether two views are the same, but for their tables.
