@@ -19,6 +19,7 @@
 //! | `progress` | how far a long walk has come |
 //! | `declare` | the functions that make and drop views |
 //! | `rebuild`, `alter` | those that fold them anew, and give them other columns |
+//! | `direct` | rows written without plans, where the table is as gundb made it |
 //! | `guard` | who may write to a view's table |
 
 mod alter;
@@ -27,6 +28,7 @@ mod build;
 mod compare;
 mod contexts;
 mod declare;
+mod direct;
 mod guard;
 mod lock;
 mod maintain;

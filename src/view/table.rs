@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, RowStatements, ViewRecord};
 use crate::error::{Error, Result, internal, state};
+use crate::view::direct::Layout;
 use gundb_core::fold::Shape;
 use gundb_core::view::{Column, Columns, Filter, Key, View};
 use pgrx::pg_sys::Oid;
@@ -18,6 +19,7 @@ pub struct ViewTable {
     pub record: ViewRecord,
     statements: OnceCell<RowStatements>,
     can_refuse: OnceCell<bool>,
+    layout: OnceCell<Option<Layout>>,
 }
 
 impl ViewTable {
@@ -34,6 +36,7 @@ impl ViewTable {
             record,
             statements: OnceCell::new(),
             can_refuse: OnceCell::new(),
+            layout: OnceCell::new(),
         })
     }
 
@@ -53,8 +56,8 @@ impl ViewTable {
     /// The view with a table.
     pub fn with_table(self, relation: Oid, number: i32) -> ViewTable {
         let record = ViewRecord { relation, number, ..self.record };
-        let (statements, can_refuse) = (OnceCell::new(), OnceCell::new());
-        ViewTable { relation, number, record, statements, can_refuse, ..self }
+        let (statements, can_refuse, layout) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        ViewTable { relation, number, record, statements, can_refuse, layout, ..self }
     }
 
     /// The view with those of its columns alone that another has too, and their places there.
@@ -63,9 +66,9 @@ impl ViewTable {
         let (columns, places): (Vec<_>, Vec<_>) = self.view.columns.0.iter().filter_map(shared).unzip();
         let view = View { columns: Columns(columns), ..self.view.clone() };
         let (shape, record) = (view.shape(), self.record.clone());
-        let (statements, can_refuse) = (OnceCell::new(), OnceCell::new());
+        let (statements, can_refuse, layout) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let ViewTable { relation, number, strict, .. } = *self;
-        (ViewTable { relation, number, strict, view, shape, record, statements, can_refuse }, places)
+        (ViewTable { relation, number, strict, view, shape, record, statements, can_refuse, layout }, places)
     }
 
     /// How its rows are written and read. What is known of a view is forgotten when its table is renamed.
@@ -84,6 +87,15 @@ impl ViewTable {
         }
         let found = catalog::can_refuse(self.relation)?;
         Ok(*self.can_refuse.get_or_init(|| found))
+    }
+
+    /// How its rows are written without statements, if they can be. Forgotten likewise.
+    pub fn layout(&self) -> Result<Option<&Layout>> {
+        if self.layout.get().is_none() {
+            let layout = Layout::of(self)?;
+            return Ok(self.layout.get_or_init(|| layout).as_ref());
+        }
+        Ok(self.layout.get().and_then(Option::as_ref))
     }
 
     /// Whether two views are the same, but for their tables.

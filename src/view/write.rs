@@ -13,6 +13,7 @@ use crate::error::{Failure, Result};
 use crate::spi::{Mode, as_table_owner};
 use crate::subtransaction::attempt;
 use crate::view::batch::shown;
+use crate::view::direct;
 use crate::view::guard;
 use crate::view::states::States;
 use crate::view::table::ViewTable;
@@ -37,10 +38,14 @@ pub struct Changed {
 
 /// Writes rows that are, and takes away rows that are no more.
 pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -> Result<()> {
-    let (rows, gone) = rows.into_iter().partition::<Vec<_>, _>(|row| row.values.is_some());
-    if rows.is_empty() && gone.is_empty() {
+    let rows = rows.into_iter().collect::<Vec<_>>();
+    if rows.is_empty() {
         return Ok(());
     }
+    if let Some(layout) = view.layout()? {
+        return direct::write(view, layout, &rows);
+    }
+    let (rows, gone) = rows.into_iter().partition::<Vec<_>, _>(|row| row.values.is_some());
     let statements = view.statements()?;
     let keys = view.view.key.0.len();
     let key_column = |rows: &[&NewRow], at: usize| rows.iter().map(|row| Some(row.key[at].to_string())).collect();
