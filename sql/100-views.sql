@@ -102,16 +102,22 @@ END
 $$;
 COMMENT ON FUNCTION gundb.view_rows(regclass) IS 'How many rows a view has, counted; NULL for who may not read it.';
 
+CREATE FUNCTION gundb.view_microseconds(view regclass) RETURNS double precision
+    LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'gundb_view_microseconds';
+COMMENT ON FUNCTION gundb.view_microseconds(regclass) IS 'What maintaining a view has cost an event of its stream since the server started, on average, in microseconds; NULL while nothing is known.';
+
 CREATE VIEW gundb.view AS
     SELECT d.relation AS view, d.stream, d.key, d.columns, d.types, d.filter, d.deletes AS delete, d.strict,
            gundb.view_rows(d.relation) AS rows,
            coalesce((SELECT pg_catalog.sum(s.events) FROM gundb.view_skipped s WHERE s.view = d.number), 0)::bigint AS skipped,
-           (SELECT pg_catalog.count(*) FROM gundb.view_pending p WHERE p.view = d.number) AS pending
+           (SELECT pg_catalog.count(*) FROM gundb.view_pending p WHERE p.view = d.number) AS pending,
+           gundb.view_microseconds(d.relation) AS microseconds
       FROM gundb.view_definition d;
 COMMENT ON VIEW gundb.view IS 'The views of this site.';
 COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted, which takes a scan; NULL for who may not read the view.';
 COMMENT ON COLUMN gundb.view.skipped IS 'Events that have no key in the view.';
 COMMENT ON COLUMN gundb.view.pending IS 'Events that the view could not fold; gundb.pending says why.';
+COMMENT ON COLUMN gundb.view.microseconds IS 'What maintaining the view has cost an event of its stream since the server started, on average; NULL while nothing is known.';
 GRANT SELECT ON gundb.view TO PUBLIC;
 
 CREATE VIEW gundb.pending AS

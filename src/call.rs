@@ -252,6 +252,9 @@ pub mod ret {
     pub fn bool(value: bool) -> Datum {
         Datum::from(value)
     }
+    pub fn float8(value: f64) -> Datum {
+        Datum::from(value.to_bits() as i64)
+    }
     pub fn uuid(bytes: &[u8; 16]) -> Datum {
         spi::fixed(bytes)
     }

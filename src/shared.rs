@@ -7,6 +7,7 @@
 //! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
 
 use crate::settings;
+use crate::view::cost::Costs;
 use gundb_core::{Hlc, SiteId};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -116,6 +117,7 @@ struct Memory {
     count: usize,
     lock: *mut pg_sys::LWLock,
     launcher: *const Launcher,
+    costs: *const Costs,
 }
 
 /// The launcher's part: its latch, null while there is none.
@@ -160,7 +162,7 @@ pub fn is_available() -> bool {
 }
 
 fn bytes(count: usize) -> usize {
-    size_of::<Launcher>() + count * size_of::<Database>()
+    size_of::<Launcher>() + count * size_of::<Database>() + size_of::<Costs>()
 }
 
 static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
@@ -203,7 +205,9 @@ unsafe extern "C-unwind" fn startup() {
         let start = pg_sys::ShmemInitStruct(NAME.as_ptr(), bytes(count), &mut found);
         let launcher = start.cast::<Launcher>();
         let databases = start.add(size_of::<Launcher>()).cast::<Database>();
+        let costs = databases.add(count).cast::<Costs>();
         if !found {
+            costs.write_bytes(0, 1);
             launcher.write(Launcher { latch: AtomicPtr::default() });
             for i in 0..count {
                 let slot = databases.add(i);
@@ -224,7 +228,7 @@ unsafe extern "C-unwind" fn startup() {
             }
         }
         let lock = &raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock;
-        *MEMORY.0.get() = Some(Memory { databases, count, lock, launcher });
+        *MEMORY.0.get() = Some(Memory { databases, count, lock, launcher, costs });
     }
 }
 
@@ -232,6 +236,12 @@ unsafe extern "C-unwind" fn startup() {
 pub fn launcher() -> Option<&'static Launcher> {
     // SAFETY: shared memory stays mapped for the life of the process.
     memory().map(|memory| unsafe { &*memory.launcher })
+}
+
+/// What maintaining views has cost.
+pub fn costs() -> Option<&'static Costs> {
+    // SAFETY: as above.
+    memory().map(|memory| unsafe { &*memory.costs })
 }
 
 fn slots(memory: &'static Memory) -> &'static [Database] {

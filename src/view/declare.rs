@@ -6,7 +6,7 @@ use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
 use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::table::ViewTable;
-use crate::view::{build, lock};
+use crate::view::{build, cost, lock};
 use crate::{admin, drops, sql_function, stamp};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::collections::BTreeSet;
@@ -81,6 +81,7 @@ sql_function! {
         lock::briefly(&[lock::appenders(table), lock::readers(view.relation)], || Ok(()))?;
         as_table_owner(view.relation, || drops::allowed(|| catalog::drop_table(view.relation)))?;
         catalog::delete_view(&view.record)?;
+        cost::forget(view.relation);
         if catalog::views_of(&view.record.stream)?.is_empty() {
             catalog::set_maintained(table, false)?;
         }

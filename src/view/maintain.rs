@@ -8,12 +8,13 @@ use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
-use crate::view::merge;
+use crate::view::{cost, merge};
 use crate::{catalog, run, sql_function, transaction};
 use gundb_core::Lane;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// Events read before they are merged: a bound on memory.
 const CHUNK: usize = 200_000;
@@ -55,6 +56,7 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     let mut batches = stream.views.iter().map(|_| Batch::default()).collect::<Vec<_>>();
     let mut events = 0;
     let which = Which::OfLane { index: stream.primary_key, site: run::site()?, lane, after: *after };
+    let start = Instant::now();
     unsafe {
         scan::walk(relation, which, As::OfNow, |event| {
             for (view, batch) in stream.views.iter().zip(&mut batches) {
@@ -70,11 +72,20 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     }
     // Said first: what a trigger on a view's table appends meanwhile comes after.
     transaction::with(|t| t.view(stream.table, lane, *after));
+    // Reading is shared by all views; for one the clock is not asked again.
+    let (mut before, mut reading) = (start, Duration::ZERO);
+    if stream.views.len() > 1 {
+        before = Instant::now();
+        reading = (before - start) / stream.views.len() as u32;
+    }
     for (view, batch) in stream.views.iter().zip(batches) {
         if batch.skipped > 0 {
             catalog::add_skipped(view.number, lane.number(), batch.skipped)?;
         }
         unsafe { merge::merge(relation, stream, view, batch, Ids::StandOnce, &BTreeMap::new())? };
+        let now = Instant::now();
+        cost::add(view.relation, events, reading + (now - before));
+        before = now;
     }
     Ok(events == CHUNK)
 }

@@ -8,6 +8,7 @@
 //! | `table` | a view as a backend knows it |
 //! | `batch` | what events do to a view, by key |
 //! | `contexts` | what authors had seen, looked up when asked for |
+//! | `cost` | what maintenance has cost |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
 //! | `write` | states and rows written, unless the table refuses one |
@@ -27,6 +28,7 @@ pub mod batch;
 mod build;
 mod compare;
 mod contexts;
+pub mod cost;
 mod declare;
 mod direct;
 mod guard;

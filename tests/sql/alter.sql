@@ -20,6 +20,9 @@ CREATE ROLE gundb_reading;
 GRANT SELECT (place) ON stock TO gundb_reading;
 SELECT 'stock'::regclass::oid AS before, number AS number_before FROM gundb.view_definition \gset
 
+-- What maintenance costs is known by the view, whatever its columns.
+SELECT microseconds BETWEEN 0.01 AND 1e6 AS known FROM gundb.view;
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Add, change, drop
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -52,6 +55,7 @@ SELECT gundb.create_view('twin', 'moves', key => 'sku', delete => '{Gone}', colu
 SELECT count(*), count(*) FILTER (WHERE (s.on_hand, s.place, s.labels, s.most) IS NOT DISTINCT FROM (t.on_hand, t.place, t.labels, t.most)) AS same FROM stock s FULL JOIN twin t USING (sku);
 SELECT count(*) FROM (SELECT s.key, state FROM gundb.view_state s JOIN gundb.view_definition d ON number = s.view WHERE relation = 'stock'::regclass
     EXCEPT SELECT s.key, state FROM gundb.view_state s JOIN gundb.view_definition d ON number = s.view WHERE relation = 'twin'::regclass) AS differing;
+SELECT view, microseconds IS NOT NULL AS known FROM gundb.view ORDER BY view::text;
 SELECT gundb.drop_view('twin');
 -- Nothing to do.
 SELECT gundb.alter_view('stock');

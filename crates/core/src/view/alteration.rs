@@ -72,7 +72,7 @@ impl Alteration {
         }
         for column in read("change", &self.change)? {
             let place = find(&all, &column.name)?;
-            all[place] = column;
+            all.splice(place..=place, [column]);
         }
         for column in read("add", &self.add)? {
             if find(&all, &column.name).is_ok() {
