@@ -17,8 +17,12 @@ const MARK_AHEAD_MS: u64 = 5_000;
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
     const MICROSECONDS_1970_TO_2000: i64 = 946_684_800_000_000;
-    // SAFETY: reads the clock.
-    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    // Raw: pgrx's guarded form sets a jump point, and this is asked once an event.
+    unsafe extern "C-unwind" {
+        fn GetCurrentTimestamp() -> pg_sys::TimestampTz;
+    }
+    // SAFETY: reads the clock; raises nothing.
+    let now = unsafe { GetCurrentTimestamp() };
     ((now + MICROSECONDS_1970_TO_2000).max(0) / 1000) as u64
 }
 

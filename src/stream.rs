@@ -7,7 +7,7 @@ use gundb_core::StreamId;
 use gundb_core::schema::Schema;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::rc::Rc;
 
@@ -35,7 +35,8 @@ pub struct Stream {
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<Oid, Rc<Stream>>> = RefCell::new(HashMap::new());
+    /// By table. (A few are found faster by comparing than by hashing.)
+    static KNOWN: RefCell<BTreeMap<u32, Rc<Stream>>> = const { RefCell::new(BTreeMap::new()) };
     /// Where a name was found last; true only while the table is known by that name.
     static NAMES: RefCell<HashMap<String, Oid>> = RefCell::new(HashMap::new());
 }
@@ -52,7 +53,7 @@ pub fn register() {
 }
 
 unsafe extern "C-unwind" fn schema_changed(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
-    KNOWN.with_borrow_mut(HashMap::clear);
+    KNOWN.with_borrow_mut(BTreeMap::clear);
 }
 
 /// May run inside almost any call into PostgreSQL, so nothing may be borrowed across one.
@@ -61,7 +62,7 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
         if relation == Oid::INVALID {
             known.clear();
         } else {
-            known.remove(&relation);
+            known.remove(&relation.to_u32());
             known.retain(|_, stream| stream.views.iter().all(|view| view.relation != relation));
         }
     });
@@ -72,7 +73,7 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
 
 /// The stream of this table, if it is known and has not changed.
 pub fn known(table: Oid) -> Option<Rc<Stream>> {
-    KNOWN.with_borrow(|known| known.get(&table).cloned())
+    KNOWN.with_borrow(|known| known.get(&table.to_u32()).cloned())
 }
 
 /// The stream whose table `relation` is.
@@ -85,7 +86,7 @@ pub unsafe fn of_relation(relation: pg_sys::Relation) -> Result<Rc<Stream>> {
         return Ok(known);
     }
     let stream = Rc::new(unsafe { read(relation)? });
-    KNOWN.with_borrow_mut(|known| known.insert(table, stream.clone()));
+    KNOWN.with_borrow_mut(|known| known.insert(table.to_u32(), stream.clone()));
     Ok(stream)
 }
 
@@ -109,7 +110,7 @@ pub fn of_table(table: Oid) -> Result<Option<Rc<Stream>>> {
 /// The table of the stream of this name. The cache answers, unless the table has changed since it was read.
 pub fn table_by_name(name: &str) -> Result<Option<Oid>> {
     if let Some(table) = NAMES.with_borrow(|names| names.get(name).copied())
-        && KNOWN.with_borrow(|known| known.get(&table).is_some_and(|stream| stream.name == name))
+        && KNOWN.with_borrow(|known| known.get(&table.to_u32()).is_some_and(|stream| stream.name == name))
     {
         return Ok(Some(table));
     }
@@ -197,6 +198,10 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         let (by_id, by_key) = (index_on_id(relation)?, index_on_key(relation));
         if by_id == Oid::INVALID {
             return Err(lacks_index(&label));
+        }
+        if catalog::extension()?.maintain_function == Oid::INVALID {
+            // The extension was older than views when it was looked at; it may have been updated since.
+            catalog::forget();
         }
         let views = if is_maintained(relation, catalog::extension()?.maintain_function) {
             ViewTable::of_stream(&name)?

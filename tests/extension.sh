@@ -4,8 +4,8 @@
 #   extension.sh build|install|uninstall PG_CONFIG dev|release
 #
 # cargo decides what has to be built again. The install script gundb--VERSION.sql is sql/[0-9]*.sql, one after the
-# other in the order of their numbers; upgrade scripts, sql/gundb--A--B.sql, are copied as they are. DESTDIR is
-# honoured, for packagers.
+# other in the order of their numbers. In upgrade scripts, sql/gundb--A--B.sql, a line "-- include FILE" stands for such
+# a file, so that nothing is written twice. DESTDIR is honoured, for packagers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 022
@@ -55,7 +55,10 @@ case $action in
         install -D -m 755 "$built" "$library"
         install -D -m 644 -t "$scripts" gundb.control
         cat sql/[0-9]*.sql | install -m 644 /dev/stdin "$scripts/gundb--$extension_version.sql"
-        find sql -maxdepth 1 -name 'gundb--*--*.sql' -exec install -m 644 -t "$scripts" {} +
+        for upgrade in sql/gundb--*--*.sql; do
+            awk '$1 == "--" && $2 == "include" { while ((getline line <("sql/" $3)) > 0) print line; next } { print }' \
+                "$upgrade" | install -m 644 /dev/stdin "$scripts/${upgrade##*/}"
+        done
         echo "Installed gundb $extension_version ($profile) for PostgreSQL $version: $library"
         ;;
     uninstall)
