@@ -28,10 +28,15 @@ pub struct Batch {
     pub pending: Vec<Pending>,
 }
 
-/// A key as people read it: its values, no more than a line of them.
+/// A key as people read it: the texts of its values.
+pub fn key_text(key: &[Datum]) -> String {
+    key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A key's text, no more than a line of it.
 pub fn shown(key: &[Datum]) -> String {
     const CHARACTERS_MAX: usize = 200;
-    let whole = key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ");
+    let whole = key_text(key);
     match whole.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,
@@ -60,7 +65,7 @@ impl Batch {
     }
 
     /// As `add`, where the key's bytes fit.
-    pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl Fn(&[u8]) -> bool) {
+    pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl FnOnce(&[u8]) -> bool) {
         let seen = EventView {
             key: event.key,
             kind: event.kind,

@@ -8,13 +8,14 @@ use crate::catalog::{self, Pending, StreamTable};
 use crate::error::{Result, internal};
 use crate::heads;
 use crate::scan::{self, As, Which};
+use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::merge::{self, Fold, Folded, NewRow};
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Outcome, RowState};
+use gundb_core::fold::{Mark, Outcome, RowState};
 use gundb_core::view::KeyPart;
 use gundb_core::{Datum, Json};
 use pgrx::pg_sys::{self, Oid};
@@ -31,16 +32,16 @@ const ROWS_AT_ONCE: usize = 10_000;
 
 /// What a walk through the stream found besides rows.
 #[derive(Default)]
-struct Besides {
+pub struct Besides {
     skipped: i64,
     pending: Vec<Pending>,
 }
 
 /// A key with its state and row.
-struct Built {
-    bytes: Vec<u8>,
-    key: Vec<Datum>,
-    folded: Folded,
+pub struct Built {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    pub folded: Folded,
 }
 
 /// Takes all rows of a view away; readers see them until the transaction commits.
@@ -55,7 +56,7 @@ pub fn empty(view: Oid) -> Result<()> {
 pub unsafe fn fill(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable) -> Result<u64> {
     let mut rows = 0;
     let besides = unsafe {
-        fold_all(relation, stream, view, As::OfNow, &BTreeSet::new(), |part| {
+        fold_all(relation, stream, view, As::OfNow, &|_| true, |part| {
             for chunk in part.chunks(ROWS_AT_ONCE) {
                 let keys = chunk.iter().map(|built| built.bytes.as_slice()).collect::<Vec<_>>();
                 let states = chunk.iter().map(|built| built.folded.0.encode()).collect::<Vec<_>>();
@@ -106,7 +107,8 @@ pub unsafe fn check(
     view: &ViewTable,
     mut found: impl FnMut(&str, &str),
 ) -> Result<()> {
-    let pending = catalog::pending_dots(view.number, crate::spi::Mode::Read)?.into_iter().collect();
+    let pending = catalog::pending_dots(view.number, Mode::Read)?.into_iter().collect::<BTreeSet<_>>();
+    let is_folded = |mark: &Mark| !pending.contains(&mark.dot(stream.id));
     let mut states = catalog::all_states(view.number)?;
     let keys = view.view.key.0.len();
     let statements = view.statements()?;
@@ -114,7 +116,7 @@ pub unsafe fn check(
     let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, columns))?;
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
     unsafe {
-        fold_all(relation, stream, view, As::OfSnapshot, &pending, |part| {
+        fold_all(relation, stream, view, As::OfSnapshot, &is_folded, |part| {
             for Built { bytes, key, folded: (state, values) } in part {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
@@ -168,13 +170,16 @@ fn same(view: &ViewTable, expected: &[Option<String>], row: &[Option<String>]) -
     matches!((canonical(expected), canonical(row)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Folds all events but those left out, and gives keys with their states in parts; a key comes once.
-unsafe fn fold_all(
+/// Folds the events that are wanted, and gives keys with their states in parts; a key comes once.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn fold_all(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
     at: As,
-    left_out: &BTreeSet<gundb_core::Dot>,
+    wanted: &dyn Fn(&Mark) -> bool,
     mut part_done: impl FnMut(&[Built]) -> Result<()>,
 ) -> Result<Besides> {
     let table = StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table };
@@ -185,7 +190,7 @@ unsafe fn fold_all(
     })?;
     // An id that several authors accepted counts once, so its events must come together.
     if !view.shape.is_causal() && authors.len() <= 1 {
-        let folded = unsafe { fold_running(relation, stream, view, at, left_out)? };
+        let folded = unsafe { fold_running(relation, stream, view, at, wanted)? };
         if let Some((built, besides)) = folded {
             part_done(&built)?;
             return Ok(besides);
@@ -198,7 +203,7 @@ unsafe fn fold_all(
         let mut batch = Batch::default();
         unsafe {
             scan::walk(relation, Which::All, at, |event| {
-                if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
+                if wanted(&event.mark) {
                     batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
                 }
                 Ok(ControlFlow::Continue(()))
@@ -233,7 +238,7 @@ unsafe fn fold_running(
     stream: &Stream,
     view: &ViewTable,
     at: As,
-    left_out: &BTreeSet<gundb_core::Dot>,
+    wanted: &dyn Fn(&Mark) -> bool,
 ) -> Result<Option<(Vec<Built>, Besides)>> {
     let contexts = Lookup::new(stream.id);
     let mut states: BTreeMap<Vec<u8>, (Vec<Datum>, RowState)> = BTreeMap::new();
@@ -253,7 +258,7 @@ unsafe fn fold_running(
     let mut whole = true;
     unsafe {
         scan::walk(relation, Which::All, at, |event| {
-            if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
+            if wanted(&event.mark) {
                 batch.add(view, stream.id, event);
                 waiting += 1;
             }

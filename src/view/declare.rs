@@ -196,7 +196,8 @@ fn own_stream(name: &str) -> Result<Oid> {
     Ok(table)
 }
 
-fn with_stream<T>(table: Oid, f: impl FnOnce(pg_sys::Relation, &Rc<Stream>) -> Result<T>) -> Result<T> {
+/// Runs `f` with a stream and its table, open.
+pub fn with_stream<T>(table: Oid, f: impl FnOnce(pg_sys::Relation, &Rc<Stream>) -> Result<T>) -> Result<T> {
     // SAFETY: the relation stays open, and locked, while it is used.
     unsafe {
         let relation = pg_sys::relation_open(table, pg_sys::AccessShareLock as i32);

@@ -217,7 +217,7 @@ impl<'a> Fold<'a> {
         };
         let mut all = Batch::default();
         unsafe {
-            scan::walk(self.relation, self.which(), As::OfNow, |event| {
+            scan::walk(self.relation, which(self.view, self.stream, self.key), As::OfNow, |event| {
                 let dot = event.mark.dot(self.stream.id);
                 if !is_to_come(&event.mark)
                     && !pending.contains(&dot)
@@ -233,16 +233,16 @@ impl<'a> Fold<'a> {
         let folded = RowState::refold(&self.view.shape, &events, self.contexts);
         Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
     }
+}
 
-    /// Where the key's events are: by the stream's index where the view's key is the event's.
-    fn which(&self) -> Which<'_> {
-        match (self.view.view.key.0.as_slice(), self.key, self.stream.by_key) {
-            ([part], [Datum::Text(text)], Some(index))
-                if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
-            {
-                Which::OfKey { index, key: text }
-            }
-            _ => Which::All,
+/// Where a key's events are: by the stream's index where the view's key is the event's.
+pub fn which<'a>(view: &ViewTable, stream: &Stream, key: &'a [Datum]) -> Which<'a> {
+    match (view.view.key.0.as_slice(), key, stream.by_key) {
+        ([part], [Datum::Text(text)], Some(index))
+            if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
+        {
+            Which::OfKey { index, key: text }
         }
+        _ => Which::All,
     }
 }

@@ -13,6 +13,8 @@
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events: made, rebuilt, checked |
 //! | `declare` | the functions that make and drop views |
+//! | `past` | a view as it was; what a row went through |
+//! | `reading` | who may read a view; one hash of what it shows |
 //! | `guard` | who may write to a view's table |
 
 pub mod batch;
@@ -22,6 +24,8 @@ mod declare;
 mod guard;
 mod maintain;
 mod merge;
+mod past;
+mod reading;
 mod states;
 pub mod table;
 
