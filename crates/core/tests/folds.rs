@@ -217,6 +217,17 @@ proptest! {
     }
 
     #[test]
+    fn conflicts_are_those_of_the_specification_in_every_order(
+        seed in any::<u64>(), size in 1..40usize, deletes in any::<bool>(), same_ids in any::<bool>(),
+    ) {
+        let world = World::new(seed, size, deletes, same_ids);
+        let specified = specification::conflicts(&folds(), &world.events, &world.contexts);
+        let mut arrivals = world.events.clone();
+        Chance(seed).shuffle(&mut arrivals);
+        prop_assert_eq!(conflicts(&folds(), &group_by_id(arrivals), &world.contexts), specified);
+    }
+
+    #[test]
     fn a_mutated_state_is_refused_or_encodes_to_itself(
         seed in any::<u64>(), edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..4),
     ) {
@@ -421,4 +432,27 @@ fn a_remove_that_saw_one_dot_of_an_id_has_seen_the_event() {
         ];
         assert_eq!(told::value(Fold::Set, &contexts, &events), told::texts(&[]));
     }
+}
+
+#[test]
+fn a_conflict_shows_what_won_unseen_and_is_closed_by_a_write_that_has_seen_both() {
+    let write = |value: &str| Some(Operation::Write { by: None, value: Some(Datum::Text(value.into())) });
+    let (paris, tokyo) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
+    let contexts = told::contexts(&[(3, &[paris, tokyo]), (4, &[paris]), (5, &[tokyo])]);
+    let open = |events: &[Appended]| {
+        let found = conflicts(&[Fold::Lww], &group_by_id(events.iter().cloned()), &contexts);
+        assert_eq!(found, specification::conflicts(&[Fold::Lww], events, &contexts));
+        found.into_iter().map(|conflict| (conflict.winner, conflict.other)).collect::<Vec<_>>()
+    };
+    let both = [told::event(1, paris, write("a")), told::event(2, tokyo, write("b"))];
+    assert_eq!(open(&both), [(tokyo, paris)]);
+    let and = |last: Appended| open(&[both[0].clone(), both[1].clone(), last]);
+    // One that has seen both closes it; one that has seen one of them stands against the other.
+    let later = |site| told::mark(site, 1, 20, 1);
+    assert_eq!(and(told::event(3, later(3), write("c"))), []);
+    assert_eq!(and(told::event(3, later(4), write("c"))), [(later(4), tokyo)]);
+    assert_eq!(and(told::event(3, later(5), write("c"))), [(later(5), paris)]);
+    // The same value is no conflict, nor is what was deleted.
+    assert_eq!(open(&[both[0].clone(), told::event(2, tokyo, write("a"))]), []);
+    assert_eq!(and(told::event(3, later(3), None)), []);
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::conflict::Conflict;
 use super::event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 use super::mark::{Causality, Mark, is_before};
 use super::{Fold, FoldError};
@@ -41,6 +42,43 @@ pub fn row(
         value(*fold, &acts.collect::<Vec<_>>(), causality, column)
     };
     folds.iter().enumerate().map(column).collect::<Result<_, _>>().map(Some)
+}
+
+/// The conflicts of a key's row. Of each `lww` column: the living writes of another value than the one that won, which have not seen the one that won, and
+/// which no living write of the column has seen.
+pub fn conflicts(folds: &[Fold], appended: &[Appended], causality: &impl Causality) -> Vec<Conflict> {
+    let events = group_by_id(appended.iter().cloned());
+    let alive = alive(&events, causality);
+    let of_column = |(column, _): (usize, &Fold)| {
+        let writes: Vec<(&FoldEvent, &Option<Datum>, &Option<Datum>)> = alive
+            .iter()
+            .filter_map(|event| match &event.effect {
+                Effect::Fold(columns) => match columns.get(column)?.first()? {
+                    Operation::Write { by, value } => Some((*event, by, value)),
+                    _ => None,
+                },
+                Effect::Delete => None,
+            })
+            .collect();
+        let winner = writes.iter().max_by_key(|(event, by, _)| (*by, event.mark));
+        let conflict = |(winner, _, winner_value): &(&FoldEvent, &Option<Datum>, &Option<Datum>)| -> Vec<Conflict> {
+            let unseen = writes.iter().filter(|(other, _, value)| {
+                value != winner_value
+                    && !sees(other, winner, causality)
+                    && !writes.iter().any(|(write, _, _)| sees(write, other, causality))
+            });
+            let conflict = unseen.map(|(other, _, value)| Conflict {
+                column,
+                winner: winner.mark,
+                winner_value: (*winner_value).clone(),
+                other: other.mark,
+                other_value: (*value).clone(),
+            });
+            conflict.collect()
+        };
+        winner.map(conflict).unwrap_or_default()
+    };
+    folds.iter().enumerate().filter(|(_, fold)| **fold == Fold::Lww).flat_map(of_column).collect()
 }
 
 /// The events that are in no delete's context, deletes left out.
