@@ -32,3 +32,45 @@ CREATE FUNCTION gundb.view_digest(view regclass) RETURNS uuid
     AS 'MODULE_PATHNAME', 'gundb_view_digest';
 COMMENT ON FUNCTION gundb.view_digest(regclass) IS
     'A hash of the rows of a view: equal at two sites that define it alike and hold the same events. Columns that are not the view''s own do not count. Reads and sorts the view. Needs SELECT on its table.';
+
+-- --------------------------------------------------------------------------------------------------------------------
+-- Conflicts shown
+-- --------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION gundb.conflicts(view regclass, key text DEFAULT NULL)
+    RETURNS TABLE (key text, "column" text, winner gundb.dot, winner_value text, other gundb.dot, other_value text)
+    LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_conflicts';
+COMMENT ON FUNCTION gundb.conflicts(regclass, text) IS
+    'The conflicts of a view''s lww columns, of one key or of all: values that the winner won over though neither author knew of the other''s write. Closed by a write that has seen both. A function of the events. Folds the stream, or the key''s events. Needs SELECT on the view''s table and on the stream''s.';
+
+CREATE FUNCTION gundb.id_conflicts(stream text) RETURNS TABLE (id uuid, dots gundb.dot[])
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What gundb puts into meta is not part of what was said.
+    RETURN QUERY EXECUTE format(
+        'SELECT e.id, array_agg(gundb.dot(e.site, gundb.stream_id(%1$L), e.lane, e.seq) ORDER BY e.hlc, e.site, e.lane, e.seq)
+           FROM ONLY %2$s e
+          WHERE e.id IN (SELECT r.id FROM ONLY %2$s r GROUP BY r.id HAVING count(*) > 1)
+          GROUP BY e.id
+         HAVING count(DISTINCT (e.type, e.key, e.data::text, (e.meta - ''actor'')::text)) > 1',
+        stream, gundb.stream_regclass(stream));
+END
+$$;
+COMMENT ON FUNCTION gundb.id_conflicts(text) IS
+    'Ids under which a stream''s events say different things, accepted at sites, or in runs, that did not know of each other; the first dot is the one that counts. Reads the index on id. Needs SELECT on the stream''s table.';
+
+CREATE VIEW gundb.conflict AS
+    SELECT 'lww' AS kind, s.name AS stream, d.relation AS view, c.key, c."column",
+           c.winner, c.winner_value, c.other, c.other_value, NULL::uuid AS id, NULL::gundb.dot[] AS dots
+      FROM gundb.view_definition d JOIN gundb.stream_table s ON s.name = d.stream, LATERAL gundb.conflicts(d.relation) c
+     WHERE pg_catalog.has_table_privilege(d.relation, 'SELECT') AND NOT pg_catalog.row_security_active(d.relation)
+       AND pg_catalog.has_table_privilege(s.relid, 'SELECT') AND NOT pg_catalog.row_security_active(s.relid)
+    UNION ALL
+    SELECT 'id', s.name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, i.id, i.dots
+      FROM gundb.stream_table s, LATERAL gundb.id_conflicts(s.name) i
+     WHERE s.name <> 'gundb' AND pg_catalog.has_table_privilege(s.relid, 'SELECT') AND NOT pg_catalog.row_security_active(s.relid);
+COMMENT ON VIEW gundb.conflict IS
+    'Where sites that did not know of each other said different things, in the views and streams that the caller may read whole. kind lww: gundb.conflicts(view); kind id: gundb.id_conflicts(stream). Found anew each time, which folds the streams: ask the functions for less.';
+GRANT SELECT ON gundb.conflict TO PUBLIC;

@@ -4,13 +4,13 @@
 //! they lie. Else a key's events must be together: then keys go in parts, each part a walk through the stream, so that
 //! memory stays bounded.
 
-use crate::catalog::{self, Pending, StreamTable};
+use crate::catalog::{self, Pending};
 use crate::error::{Result, internal};
 use crate::heads;
 use crate::scan::{self, As, Which};
 use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Ids, fold_events};
+use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::merge::{self, Fold, Folded, NewRow};
@@ -182,12 +182,8 @@ pub unsafe fn fold_all(
     wanted: &dyn Fn(&Mark) -> bool,
     mut part_done: impl FnMut(&[Built]) -> Result<()>,
 ) -> Result<Besides> {
-    let table = StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table };
-    let (mut events, mut authors) = (0, BTreeSet::new());
-    heads::each(Some(&table), at, |_, site, lane, head| {
-        events += head.seq;
-        authors.insert((site, lane.run()));
-    })?;
+    let mut authors = BTreeSet::new();
+    heads::each(Some(&stream.table()), at, |_, site, lane, _| authors.extend([(site, lane.run())]))?;
     // An id that several authors accepted counts once, so its events must come together.
     if !view.shape.is_causal() && authors.len() <= 1 {
         let folded = unsafe { fold_running(relation, stream, view, at, wanted)? };
@@ -196,8 +192,42 @@ pub unsafe fn fold_all(
             return Ok(besides);
         }
     }
-    let parts = events / EVENTS_MAX + 1;
     let contexts = Lookup::new(stream.id);
+    let (mut built, mut left_out) = (Vec::new(), Vec::new());
+    let mut besides = unsafe {
+        each_key(relation, stream, view, at, wanted, |bytes, Group { key, events }| {
+            let mut fold = Fold::new(relation, stream, view, &contexts, &key);
+            let folded = fold.whole(fold_events(events, Ids::MayRepeat))?;
+            contexts.done()?;
+            left_out.append(&mut fold.pending);
+            built.push(Built { bytes, key, folded });
+            if built.len() == ROWS_AT_ONCE {
+                part_done(&built)?;
+                built.clear();
+            }
+            Ok(())
+        })?
+    };
+    part_done(&built)?;
+    besides.pending.append(&mut left_out);
+    Ok(besides)
+}
+
+/// Gives the events of each key that are wanted. Keys go in parts, each a walk through the stream.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn each_key(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    at: As,
+    wanted: &dyn Fn(&Mark) -> bool,
+    mut found: impl FnMut(Vec<u8>, Group) -> Result<()>,
+) -> Result<Besides> {
+    let mut events = 0;
+    heads::each(Some(&stream.table()), at, |_, _, _, head| events += head.seq)?;
+    let parts = events / EVENTS_MAX + 1;
     let mut besides = Besides::default();
     for part in 0..parts {
         let mut batch = Batch::default();
@@ -213,15 +243,7 @@ pub unsafe fn fold_all(
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
         }
-        let mut built = Vec::with_capacity(batch.groups.len());
-        for (bytes, group) in batch.groups {
-            let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
-            let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
-            contexts.done()?;
-            besides.pending.append(&mut fold.pending);
-            built.push(Built { bytes, key: group.key, folded });
-        }
-        part_done(&built)?;
+        batch.groups.into_iter().try_for_each(|(bytes, group)| found(bytes, group))?;
     }
     Ok(besides)
 }

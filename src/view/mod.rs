@@ -14,11 +14,13 @@
 //! | `build` | a whole view from its events: made, rebuilt, checked |
 //! | `declare` | the functions that make and drop views |
 //! | `past` | a view as it was; what a row went through |
+//! | `conflict` | what the winner of a column won over, unseen |
 //! | `reading` | who may read a view; one hash of what it shows |
 //! | `guard` | who may write to a view's table |
 
 pub mod batch;
 mod build;
+mod conflict;
 mod contexts;
 mod declare;
 mod guard;

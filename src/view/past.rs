@@ -5,12 +5,12 @@
 //! view itself leaves out because it could not fold them.
 
 use crate::call::{Call, ret};
-use crate::catalog::{self, StreamTable};
+use crate::catalog;
 use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Ids, fold_events, key_text};
+use crate::view::batch::{Batch, Group, Ids, fold_events, key_text};
 use crate::view::contexts::Lookup;
 use crate::view::declare::with_stream;
 use crate::view::merge::Fold;
@@ -54,7 +54,7 @@ sql_function! {
             // SAFETY: the relation is open.
             unsafe {
                 match &wanted {
-                    Some(wanted) => past.each_key(relation, wanted, |key, events, _| {
+                    Some(wanted) => past.each_key(relation, Some(wanted), |key, events, _| {
                         let contexts = Lookup::new(stream.id);
                         let (_, values) = Fold::new(relation, stream, &view, &contexts, key).whole(events)?;
                         contexts.done()?;
@@ -89,7 +89,7 @@ sql_function! {
             let past = Past::new(&view, stream, None)?;
             // SAFETY: the relation is open.
             unsafe {
-                past.each_key(relation, &wanted, |key, events, labels| {
+                past.each_key(relation, Some(&wanted), |key, events, labels| {
                     states_of_row(&view, stream, events, |mark, values| {
                         let row = values.map(|values| ret::jsonb(&row_json(&view, key, values))).transpose()?;
                         let (kind, id) = labels.get(mark).map_or(("", Uuid::nil()), |(kind, id)| (kind, *id));
@@ -121,8 +121,8 @@ fn view_of_row(call: Call) -> Result<ViewTable> {
     }
 }
 
-/// Which keys are asked for.
-enum Wanted {
+/// Which key is asked for.
+pub enum Wanted {
     /// The key that has these values.
     One { key: Vec<Datum>, bytes: Vec<u8> },
     /// A key of several columns, by the texts of its values.
@@ -130,7 +130,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn of_text(view: &ViewTable, text: &str) -> Result<Wanted> {
+    pub fn of_text(view: &ViewTable, text: &str) -> Result<Wanted> {
         let [part] = view.view.key.0.as_slice() else { return Ok(Wanted::Composite(text.to_owned())) };
         let datum = part.datum_type.cast(&Json::String(text.to_owned()));
         let datum = datum.map_err(|why| {
@@ -160,10 +160,10 @@ impl Wanted {
 }
 
 /// What stands beside the events of a key: the type and the id of each.
-type Labels = HashMap<Mark, (String, Uuid)>;
+pub type Labels = HashMap<Mark, (String, Uuid)>;
 
 /// The events of a view's that are looked back at.
-struct Past<'a> {
+pub struct Past<'a> {
     view: &'a ViewTable,
     stream: &'a Stream,
     clock: Option<Clock>,
@@ -172,10 +172,9 @@ struct Past<'a> {
 
 impl<'a> Past<'a> {
     /// What a clock covers; without one, all that the snapshot shows.
-    fn new(view: &'a ViewTable, stream: &'a Stream, clock: Option<Clock>) -> Result<Past<'a>> {
+    pub fn new(view: &'a ViewTable, stream: &'a Stream, clock: Option<Clock>) -> Result<Past<'a>> {
         if let Some(clock) = &clock {
-            let table = StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table };
-            let held = heads::clock(Some(&table), As::OfSnapshot)?;
+            let held = heads::clock(Some(&stream.table()), As::OfSnapshot)?;
             let missing = clock.restrict_to_streams(|id| id == stream.id).difference(&held);
             if let Some(dot) = missing.iter().next() {
                 return Err(causality::not_held(&dot).into());
@@ -185,27 +184,33 @@ impl<'a> Past<'a> {
         Ok(Past { view, stream, clock, pending })
     }
 
-    fn shows(&self, mark: &Mark) -> bool {
+    pub fn shows(&self, mark: &Mark) -> bool {
         let dot = mark.dot(self.stream.id);
         self.clock.as_ref().is_none_or(|clock| clock.covers(&dot)) && !self.pending.contains(&dot)
     }
 
-    /// Gives the events of each key that is wanted, in total order.
+    /// Gives the events of the key that is wanted, or of each, in total order; beside those of one key stands what they are.
     ///
     /// # Safety
     /// `relation` is the stream's open table.
-    unsafe fn each_key(
+    pub unsafe fn each_key(
         &self,
         relation: pg_sys::Relation,
-        wanted: &Wanted,
+        wanted: Option<&Wanted>,
         mut found: impl FnMut(&[Datum], Vec<FoldEvent>, &Labels) -> Result<()>,
     ) -> Result<()> {
-        let mut batch = Batch::default();
         let mut labels = Labels::new();
+        let (view, stream, at) = (self.view, self.stream, As::OfSnapshot);
+        let Some(wanted) = wanted else {
+            let shows = |mark: &Mark| self.shows(mark);
+            let each = |_, group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat), &labels);
+            return unsafe { build::each_key(relation, stream, view, at, &shows, each).map(drop) };
+        };
+        let mut batch = Batch::default();
         unsafe {
-            scan::walk(relation, wanted.which(self.view, self.stream), As::OfSnapshot, |event| {
+            scan::walk(relation, wanted.which(view, stream), at, |event| {
                 if self.shows(&event.mark) {
-                    batch.add_where(self.view, self.stream.id, event, |bytes| {
+                    batch.add_where(view, stream.id, event, |bytes| {
                         let is_wanted = wanted.is(bytes);
                         if is_wanted {
                             labels.insert(event.mark, (event.kind.to_owned(), event.id));
