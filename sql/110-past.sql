@@ -74,3 +74,22 @@ CREATE VIEW gundb.conflict AS
 COMMENT ON VIEW gundb.conflict IS
     'Where sites that did not know of each other said different things, in the views and streams that the caller may read whole. kind lww: gundb.conflicts(view); kind id: gundb.id_conflicts(stream). Found anew each time, which folds the streams: ask the functions for less.';
 GRANT SELECT ON gundb.conflict TO PUBLIC;
+
+-- --------------------------------------------------------------------------------------------------------------------
+-- Reverts
+-- --------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE gundb.reverting (
+    stream text NOT NULL
+);
+COMMENT ON TABLE gundb.reverting IS 'Streams with views that hold reverts: elsewhere none are looked for. Copies of a row are harmless.';
+SELECT pg_catalog.pg_extension_config_dump('gundb.reverting', '');
+
+CREATE FUNCTION gundb.revert(stream text, ids uuid[]) RETURNS TABLE (dot gundb.dot, id uuid, reverts uuid)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_revert';
+COMMENT ON FUNCTION gundb.revert(text, uuid[]) IS
+    'Reverts events, all or none: appends for each a gundb.Reverted of its key, with its id in meta.reverts, and views are as if the event had not been, here and wherever the revert arrives. A revert can be reverted. An event that is unknown or reverted already is an error. Needs SELECT and INSERT on the stream''s table.';
+CREATE FUNCTION gundb.revert(event anyelement) RETURNS gundb.dot
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_revert_event';
+COMMENT ON FUNCTION gundb.revert(anyelement) IS
+    'Reverts one event: a row of a stream''s table or of gundb.event, or a dot. Many at once are faster by their ids. Returns the dot of the revert.';

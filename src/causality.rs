@@ -24,10 +24,15 @@ fn with_scan<T>(table: &StreamTable, f: impl FnOnce(&mut Scan) -> T) -> Result<T
     }
 }
 
+/// That no event of this dot is here.
+pub fn no_event(dot: &Dot) -> Error {
+    Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"))
+}
+
 /// The event that a dot names, if the caller may read its stream.
 fn find(dot: &Dot) -> Result<Head> {
     let streams = catalog::streams()?;
-    let missing = || Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"));
+    let missing = || no_event(dot);
     let table = streams.iter().find(|stream| stream.stream == dot.stream).ok_or_else(missing)?;
     if !catalog::has_privilege(table.table, "SELECT")? {
         return Err(Error::new(state::PRIVILEGE, format!("permission denied for stream \"{}\"", table.name)).into());
@@ -37,7 +42,7 @@ fn find(dot: &Dot) -> Result<Head> {
 }
 
 /// The dot of an event that is given as a dot, as a row of a stream's table, or as a row of gundb.event.
-fn dot_of(call: Call, i: usize) -> Result<Dot> {
+pub fn dot_of(call: Call, i: usize) -> Result<Dot> {
     let datum = call.required(call.arg(i), "event")?;
     let given = call.arg_type(i);
     if given == catalog::extension()?.dot_type {

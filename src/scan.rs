@@ -92,6 +92,8 @@ pub enum Which<'a> {
     OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
     /// Those of a key, by the index over (key, hlc).
     OfKey { index: pg_sys::Oid, key: &'a str },
+    /// Those of an id, by the index that begins with it.
+    OfId { index: pg_sys::Oid, id: &'a Uuid },
 }
 
 /// Calls `found` for events of a stream, whoever may read them, until it breaks off. What it allocates through
@@ -145,6 +147,10 @@ pub unsafe fn walk(
                 let lane = compares(column::LANE, Strategy::Equal, to_stored(lane.to_bits()));
                 let after = compares(column::SEQ, Strategy::Greater, after as i64);
                 (index, vec![key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, site), lane, after], None)
+            }
+            Which::OfId { index, id } => {
+                let equals = key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, fixed(id.as_bytes()));
+                (index, vec![equals], None)
             }
             Which::OfKey { index, key: text } => {
                 let text = varlena(text.as_bytes());

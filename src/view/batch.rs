@@ -1,13 +1,16 @@
 //! What events do to a view, by key.
 
 use crate::catalog::Pending;
+use crate::error::Result;
 use crate::jsonb::Binary;
 use crate::scan::Stored;
+use crate::view::reverts::{Revert, Reverts};
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Appended, FoldEvent, group_by_id};
+use gundb_core::fold::{Appended, FoldEvent, REVERTED, group_by_id};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, StreamId};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A key's bytes stand in an index entry.
 const KEY_BYTES_MAX: usize = 2_560;
@@ -26,6 +29,10 @@ pub struct Batch {
     pub skipped: i64,
     /// Events that cannot be read.
     pub pending: Vec<Pending>,
+    /// Their ids.
+    pending_ids: Vec<Uuid>,
+    /// Reverts, which are not the view's events: they say which of those are not to be folded.
+    pub reverts: Vec<Revert>,
 }
 
 /// A key as people read it: the texts of its values.
@@ -66,6 +73,9 @@ impl Batch {
 
     /// As `add`, where the key's bytes fit.
     pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl FnOnce(&[u8]) -> bool) {
+        if event.kind == REVERTED {
+            return self.reverts.extend(Revert::of_event(event));
+        }
         let seen = EventView {
             key: event.key,
             kind: event.kind,
@@ -81,6 +91,7 @@ impl Batch {
             let key = view.view.key.of(&seen).ok().flatten();
             let key = key.map(|key| shown(&key));
             self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
+            self.pending_ids.push(event.id);
         };
         match view.view.read(&seen) {
             Ok(Reading::NotTaken) => {}
@@ -97,5 +108,34 @@ impl Batch {
             }
             Err(error) => cannot(error.to_string()),
         }
+    }
+
+    /// Leaves out what is reverted. Keys stay, though no event of theirs be left.
+    ///
+    /// # Safety
+    /// The stream's table is open.
+    pub unsafe fn leave_out_reverted(&mut self, reverts: &Reverts) -> Result<()> {
+        if matches!(reverts, Reverts::None) {
+            return Ok(());
+        }
+        for group in self.groups.values_mut() {
+            let mut living = Vec::with_capacity(group.events.len());
+            for event in group.events.drain(..) {
+                // SAFETY: the caller's promise.
+                if !unsafe { reverts.take_out(&event.id)? } {
+                    living.push(event);
+                }
+            }
+            group.events = living;
+        }
+        for (id, pending) in core::mem::take(&mut self.pending_ids).into_iter().zip(core::mem::take(&mut self.pending))
+        {
+            // SAFETY: the caller's promise.
+            if !unsafe { reverts.take_out(&id)? } {
+                self.pending_ids.push(id);
+                self.pending.push(pending);
+            }
+        }
+        Ok(())
     }
 }

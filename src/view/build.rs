@@ -14,6 +14,7 @@ use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::merge::{self, Fold, Folded, NewRow};
+use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use gundb_core::fold::{Mark, Outcome, RowState};
 use gundb_core::view::KeyPart;
@@ -35,6 +36,7 @@ const ROWS_AT_ONCE: usize = 10_000;
 pub struct Besides {
     skipped: i64,
     pending: Vec<Pending>,
+    holds_reverts: bool,
 }
 
 /// A key with its state and row.
@@ -71,6 +73,9 @@ pub unsafe fn fill(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable
         })?
     };
     catalog::insert_pending(view.number, &besides.pending, &BTreeMap::new())?;
+    if besides.holds_reverts {
+        catalog::note_reverts(&stream.name)?;
+    }
     if besides.skipped > 0 {
         catalog::add_skipped(view.number, 0, besides.skipped)?;
     }
@@ -239,9 +244,11 @@ pub unsafe fn each_key(
                 Ok(ControlFlow::Continue(()))
             })?;
         }
+        unsafe { batch.leave_out_reverted(&Reverts::met(&batch))? };
         if part == 0 {
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
+            besides.holds_reverts = !batch.reverts.is_empty();
         }
         batch.groups.into_iter().try_for_each(|(bytes, group)| found(bytes, group))?;
     }
@@ -254,7 +261,7 @@ fn part_of(key: &[u8], parts: u64) -> u64 {
     hasher.finish() % parts
 }
 
-/// Folds events as they lie. None: some event cannot be folded, and which one takes a closer look.
+/// Folds events as they lie. None: some event cannot be folded, and which one takes a closer look; or some are reverted.
 unsafe fn fold_running(
     relation: pg_sys::Relation,
     stream: &Stream,
@@ -286,18 +293,18 @@ unsafe fn fold_running(
             }
             if waiting == CHUNK {
                 waiting = 0;
-                whole = take_in(&mut batch);
+                whole = batch.reverts.is_empty() && take_in(&mut batch);
             }
             Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
     }
-    whole = whole && take_in(&mut batch);
+    whole = whole && batch.reverts.is_empty() && take_in(&mut batch);
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
         let Ok(values) = state.values() else { return Ok(None) };
         built.push(Built { bytes, key, folded: (state, values) });
     }
-    let besides = Besides { skipped: batch.skipped, pending: batch.pending };
+    let besides = Besides { skipped: batch.skipped, pending: batch.pending, holds_reverts: false };
     if !whole {
         return Ok(None);
     }

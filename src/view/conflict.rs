@@ -34,7 +34,7 @@ sql_function! {
             let text = |value: &Option<Datum>| value.as_ref().map(|datum| ret::text(&datum.to_string()));
             // SAFETY: the relation is open.
             unsafe {
-                past.each_key(relation, wanted.as_ref(), |key, events, _| {
+                past.each_key(relation, wanted.as_ref(), |key, events| {
                     let found = conflicts(&view.shape.folds, &events, &contexts);
                     contexts.done()?;
                     for conflict in found {

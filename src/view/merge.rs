@@ -11,6 +11,7 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
+use crate::view::reverts::{self, Reverts};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
@@ -39,13 +40,34 @@ pub unsafe fn merge(
     ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let Batch { groups, mut pending, .. } = batch;
+    let mut batch = batch;
+    if let Ids::MayRepeat = ids {
+        // What came before the event that it reverts.
+        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
+        unsafe { batch.leave_out_reverted(&reverts)? };
+    }
+    let Batch { mut groups, mut pending, reverts, .. } = batch;
+    let mut anew = BTreeMap::new();
+    if !reverts.is_empty() {
+        catalog::note_reverts(&stream.name)?;
+        let (mut touched, dots) = unsafe { reverts::touched(relation, stream, view, &reverts)? };
+        // A revert ends the wait of an event that could not be folded.
+        let waiting = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
+        let ended = dots.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
+        catalog::forget_pending(view.number, &ended)?;
+        pending.append(&mut touched.pending);
+        for (bytes, Group { key, .. }) in touched.groups {
+            anew.insert(bytes.clone(), key.clone());
+            groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
+        }
+    }
     let mut states = None;
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
+    let mut anew = unsafe { held_events(relation, stream, view, anew, &pending)? };
     let contexts = Lookup::new(stream.id);
     let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for (bytes, Group { key, events }) in groups {
@@ -56,7 +78,10 @@ pub unsafe fn merge(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let mut fold = Fold::new(relation, stream, view, &contexts, &key);
-        let (after, values) = unsafe { fold.take(before.clone(), fold_events(events, ids))? };
+        let (after, values) = match anew.remove(&bytes) {
+            Some(all) => unsafe { fold.whole(all)? },
+            None => unsafe { fold.take(before.clone(), fold_events(events, ids))? },
+        };
         contexts.done()?;
         pending.append(&mut fold.pending);
         let encoded = after.encode();
@@ -205,34 +230,62 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// The fold of all events of the key that are held, not pending, and not yet to come: what this transaction has
-    /// appended and not brought in comes by itself.
+    /// The fold of all events of the key that are held.
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
-        let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
-        let wanted = encode_key(self.key);
-        let own = run::site()?;
-        let to_come = transaction::with(|t| t.unviewed(self.stream.table));
-        let is_to_come = |mark: &Mark| {
-            mark.site == own && to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
-        };
-        let mut all = Batch::default();
+        let key = BTreeMap::from([(encode_key(self.key), self.key.to_vec())]);
+        let held = unsafe { held_events(self.relation, self.stream, self.view, key, &self.pending)? };
+        let events = held.into_values().next().unwrap_or_default();
+        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
+        Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
+    }
+}
+
+/// The events of keys that are held, not reverted, not pending, and not yet to come: what this transaction has appended
+/// and not brought in comes by itself.
+unsafe fn held_events(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    keys: BTreeMap<Vec<u8>, Vec<Datum>>,
+    left_out: &[Pending],
+) -> Result<BTreeMap<Vec<u8>, Vec<FoldEvent>>> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let pending = catalog::pending_dots(view.number, Mode::Write)?.into_iter();
+    let pending = pending.chain(left_out.iter().map(|left_out| left_out.dot)).collect::<BTreeSet<_>>();
+    let own = run::site()?;
+    let to_come = transaction::with(|t| t.unviewed(stream.table));
+    let is_to_come =
+        |mark: &Mark| mark.site == own && to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after);
+    let mut all = Batch::default();
+    let mut through_all = false;
+    for key in keys.values() {
+        let which = which(view, stream, key);
+        through_all = matches!(which, Which::All);
         unsafe {
-            scan::walk(self.relation, which(self.view, self.stream, self.key), As::OfNow, |event| {
-                let dot = event.mark.dot(self.stream.id);
-                if !is_to_come(&event.mark)
-                    && !pending.contains(&dot)
-                    && !self.pending.iter().any(|left_out| left_out.dot == dot)
-                {
-                    all.add_where(self.view, self.stream.id, event, |key| key == wanted);
+            scan::walk(relation, which, As::OfNow, |event| {
+                if !is_to_come(&event.mark) && !pending.contains(&event.mark.dot(stream.id)) {
+                    all.add_where(view, stream.id, event, |bytes| keys.contains_key(bytes));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let events =
-            all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default();
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
-        Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
+        // One walk finds the events of all keys.
+        if through_all {
+            break;
+        }
     }
+    let reverts = match through_all {
+        true => Reverts::met(&all),
+        false => Reverts::of_stream(relation, stream, As::OfNow, |_| true)?,
+    };
+    unsafe { all.leave_out_reverted(&reverts)? };
+    let mut events = |bytes: Vec<u8>| {
+        let group = all.groups.remove(&bytes);
+        (bytes, group.map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default())
+    };
+    Ok(keys.into_keys().map(&mut events).collect())
 }
 
 /// Where a key's events are: by the stream's index where the view's key is the event's.

@@ -10,10 +10,12 @@
 //! | `contexts` | what authors had seen, looked up when asked for |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
+//! | `reverts` | which events are reverted |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events: made, rebuilt, checked |
 //! | `declare` | the functions that make and drop views |
-//! | `past` | a view as it was; what a row went through |
+//! | `past` | a view as it was |
+//! | `history` | what a row went through |
 //! | `conflict` | what the winner of a column won over, unseen |
 //! | `reading` | who may read a view; one hash of what it shows |
 //! | `guard` | who may write to a view's table |
@@ -24,10 +26,12 @@ mod conflict;
 mod contexts;
 mod declare;
 mod guard;
+mod history;
 mod maintain;
 mod merge;
 mod past;
 mod reading;
+pub mod reverts;
 mod states;
 pub mod table;
 

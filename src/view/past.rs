@@ -1,10 +1,10 @@
-//! Looking back: a view as it was, and what one row of it went through.
+//! Looking back: a view as it was.
 //!
 //! Nothing is stored for it: a row is a function of its events, so an earlier row is the fold of fewer of them. Must
 //! hold: folded are exactly the events that the clock covers and the transaction's snapshot shows, but those that the
 //! view itself leaves out because it could not fold them.
 
-use crate::call::{Call, ret};
+use crate::call::Call;
 use crate::catalog;
 use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
@@ -15,10 +15,11 @@ use crate::view::contexts::Lookup;
 use crate::view::declare::with_stream;
 use crate::view::merge::Fold;
 use crate::view::reading::may_read;
+use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::view::{build, merge};
 use crate::{admin, causality, heads, sql_function};
-use gundb_core::fold::{FoldEvent, FoldValue, Mark, Outcome, RowState};
+use gundb_core::fold::{FoldEvent, FoldValue, Mark};
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Clock, Datum, Json};
 use pgrx::pg_sys::{self, Oid};
@@ -54,7 +55,7 @@ sql_function! {
             // SAFETY: the relation is open.
             unsafe {
                 match &wanted {
-                    Some(wanted) => past.each_key(relation, Some(wanted), |key, events, _| {
+                    Some(wanted) => past.each_key(relation, Some(wanted), |key, events| {
                         let contexts = Lookup::new(stream.id);
                         let (_, values) = Fold::new(relation, stream, &view, &contexts, key).whole(events)?;
                         contexts.done()?;
@@ -68,37 +69,6 @@ sql_function! {
                     })
                     .map(drop),
                 }
-            }
-        })?;
-        Ok(rows.done())
-    }
-}
-
-sql_function! {
-    /// `view_history(view, key)`
-    fn gundb_view_history(call) {
-        let relation = call.required(call.arg(0), "view")?;
-        let view = ViewTable::of_table(Oid::from(relation.value() as u32))?;
-        let key = call.required(call.text(1), "key")?;
-        let table = admin::table_of(&view.record.stream)?;
-        may_read(view.relation)?;
-        may_read(table)?;
-        let wanted = Wanted::of_text(&view, key)?;
-        let rows = call.rows();
-        with_stream(table, |relation, stream| {
-            let past = Past::new(&view, stream, None)?;
-            // SAFETY: the relation is open.
-            unsafe {
-                past.each_key(relation, Some(&wanted), |key, events, labels| {
-                    states_of_row(&view, stream, events, |mark, values| {
-                        let row = values.map(|values| ret::jsonb(&row_json(&view, key, values))).transpose()?;
-                        let (kind, id) = labels.get(mark).map_or(("", Uuid::nil()), |(kind, id)| (kind, *id));
-                        let dot = ret::dot(&mark.dot(stream.id));
-                        let id = ret::uuid(id.as_bytes());
-                        rows.push(&[Some(dot), Some(ret::hlc(mark.hlc)), Some(ret::text(kind)), Some(id), row]);
-                        Ok(())
-                    })
-                })
             }
         })?;
         Ok(rows.done())
@@ -189,7 +159,7 @@ impl<'a> Past<'a> {
         self.clock.as_ref().is_none_or(|clock| clock.covers(&dot)) && !self.pending.contains(&dot)
     }
 
-    /// Gives the events of the key that is wanted, or of each, in total order; beside those of one key stands what they are.
+    /// Gives the events of the key that is wanted, or of each, in total order, but those that are reverted.
     ///
     /// # Safety
     /// `relation` is the stream's open table.
@@ -197,20 +167,33 @@ impl<'a> Past<'a> {
         &self,
         relation: pg_sys::Relation,
         wanted: Option<&Wanted>,
-        mut found: impl FnMut(&[Datum], Vec<FoldEvent>, &Labels) -> Result<()>,
+        mut found: impl FnMut(&[Datum], Vec<FoldEvent>) -> Result<()>,
     ) -> Result<()> {
-        let mut labels = Labels::new();
-        let (view, stream, at) = (self.view, self.stream, As::OfSnapshot);
+        let mut each = |group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat));
         let Some(wanted) = wanted else {
-            let shows = |mark: &Mark| self.shows(mark);
-            let each = |_, group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat), &labels);
-            return unsafe { build::each_key(relation, stream, view, at, &shows, each).map(drop) };
+            let shown = |mark: &Mark| self.shows(mark);
+            let each = |_, group| each(group);
+            return unsafe {
+                build::each_key(relation, self.stream, self.view, As::OfSnapshot, &shown, each).map(drop)
+            };
         };
-        let mut batch = Batch::default();
+        let (mut batch, _, reverts) = unsafe { self.of_key(relation, wanted)? };
+        unsafe { batch.leave_out_reverted(&reverts)? };
+        batch.groups.into_values().try_for_each(each)
+    }
+
+    /// The events of the key that is wanted, with what they are, and what is known of reverts.
+    ///
+    /// # Safety
+    /// `relation` is the stream's open table.
+    pub unsafe fn of_key(&self, relation: pg_sys::Relation, wanted: &Wanted) -> Result<(Batch, Labels, Reverts<'_>)> {
+        let (mut batch, mut labels) = (Batch::default(), Labels::new());
+        let which = wanted.which(self.view, self.stream);
+        let through_all = matches!(which, Which::All);
         unsafe {
-            scan::walk(relation, wanted.which(view, stream), at, |event| {
+            scan::walk(relation, which, As::OfSnapshot, |event| {
                 if self.shows(&event.mark) {
-                    batch.add_where(view, stream.id, event, |bytes| {
+                    batch.add_where(self.view, self.stream.id, event, |bytes| {
                         let is_wanted = wanted.is(bytes);
                         if is_wanted {
                             labels.insert(event.mark, (event.kind.to_owned(), event.id));
@@ -221,59 +204,10 @@ impl<'a> Past<'a> {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        for group in batch.groups.into_values() {
-            found(&group.key, fold_events(group.events, Ids::MayRepeat), &labels)?;
-        }
-        Ok(())
-    }
-}
-
-/// Gives each state that a row went through as its events came in total order, with the mark of the event that made it:
-/// where the row changed, came or went. An event that cannot be folded is left out.
-fn states_of_row(
-    view: &ViewTable,
-    stream: &Stream,
-    events: Vec<FoldEvent>,
-    mut found: impl FnMut(&Mark, Option<&[FoldValue]>) -> Result<()>,
-) -> Result<()> {
-    let contexts = Lookup::new(stream.id);
-    let mut state = RowState::empty(&view.shape);
-    let mut shown: Option<Vec<FoldValue>> = None;
-    let mut taken: Vec<FoldEvent> = Vec::with_capacity(events.len());
-    for event in events {
-        let mark = event.mark;
-        let outcome = state.merge(core::slice::from_ref(&event), &contexts);
-        taken.push(event);
-        let next = match outcome {
-            Ok(Outcome::Merged(next)) => Ok(next),
-            // A delete that has seen some of the events and not all.
-            Ok(Outcome::Refold(_)) => RowState::refold(&view.shape, &taken, &contexts),
-            Err(error) => Err(error),
+        let reverts = match through_all {
+            true => Reverts::met(&batch),
+            false => Reverts::of_stream(relation, self.stream, As::OfSnapshot, |mark| self.shows(mark))?,
         };
-        contexts.done()?;
-        match next {
-            Ok(next) => state = next,
-            Err(_) => {
-                taken.pop();
-                continue;
-            }
-        }
-        // A sum may pass what its column holds on its way.
-        let Ok(values) = state.values() else { continue };
-        if values != shown {
-            found(&mark, values.as_deref())?;
-            shown = values;
-        }
-        pgrx::check_for_interrupts!();
+        Ok((batch, labels, reverts))
     }
-    Ok(())
-}
-
-/// A row as a JSON object: the key's columns, then the view's.
-fn row_json(view: &ViewTable, key: &[Datum], values: &[FoldValue]) -> String {
-    let keys = view.view.key.0.iter().map(|part| &part.name).zip(key.iter().map(Datum::json_text));
-    let columns = view.view.columns.0.iter().map(|column| &column.name);
-    let members = keys.chain(columns.zip(values.iter().map(FoldValue::json_text)));
-    let members = members.map(|(name, value)| format!("{}: {value}", Json::String(name.clone())));
-    format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
 }

@@ -12,6 +12,7 @@
 //! | `plain` | columns that need no contexts: `sum count min max avg lww fww merge` |
 //! | `causal` | columns that do: `mv set rw_set flag dw_flag map` |
 //! | `conflict` | what a `lww` column's winner won over, unseen |
+//! | `revert` | which events others have taken out |
 //! | `row` | the state of a row: its life, its columns, its bytes |
 //!
 //! `docs/folds.md` is the table for people.
@@ -21,6 +22,7 @@ mod conflict;
 mod event;
 mod mark;
 mod plain;
+mod revert;
 mod row;
 pub mod specification;
 
@@ -29,6 +31,7 @@ use std::str::FromStr;
 pub use conflict::{Conflict, conflicts};
 pub use event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 pub use mark::{Causality, Contexts, Mark};
+pub use revert::{REVERT_NAMESPACE, REVERTED, is_reverted, revert_id, reverts_of};
 pub use row::{Outcome, Refold, RefoldReason, RowState, Shape};
 
 use crate::datum::{did_you_mean, excerpt};

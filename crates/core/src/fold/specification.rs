@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use super::conflict::Conflict;
 use super::event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 use super::mark::{Causality, Mark, is_before};
+use super::revert::revert_id;
 use super::{Fold, FoldError};
 use crate::crdt::Crdt;
 use crate::datum::Datum;
@@ -19,13 +22,14 @@ struct Act<'a> {
     operation: &'a Operation,
 }
 
-/// The row of a key, or None where it has none.
+/// The row of a key, or None where it has none. `reverts` are the ids of the reverts that are held.
 pub fn row(
     folds: &[Fold],
     appended: &[Appended],
+    reverts: &BTreeSet<Uuid>,
     causality: &impl Causality,
 ) -> Result<Option<Vec<FoldValue>>, FoldError> {
-    let events = group_by_id(appended.iter().cloned());
+    let events = events(appended, reverts);
     let alive = alive(&events, causality);
     if alive.is_empty() {
         return Ok(None);
@@ -46,8 +50,13 @@ pub fn row(
 
 /// The conflicts of a key's row. Of each `lww` column: the living writes of another value than the one that won, which have not seen the one that won, and
 /// which no living write of the column has seen.
-pub fn conflicts(folds: &[Fold], appended: &[Appended], causality: &impl Causality) -> Vec<Conflict> {
-    let events = group_by_id(appended.iter().cloned());
+pub fn conflicts(
+    folds: &[Fold],
+    appended: &[Appended],
+    reverts: &BTreeSet<Uuid>,
+    causality: &impl Causality,
+) -> Vec<Conflict> {
+    let events = events(appended, reverts);
     let alive = alive(&events, causality);
     let of_column = |(column, _): (usize, &Fold)| {
         let writes: Vec<(&FoldEvent, &Option<Datum>, &Option<Datum>)> = alive
@@ -79,6 +88,17 @@ pub fn conflicts(folds: &[Fold], appended: &[Appended], causality: &impl Causali
         winner.map(conflict).unwrap_or_default()
     };
     folds.iter().enumerate().filter(|(_, fold)| **fold == Fold::Lww).flat_map(of_column).collect()
+}
+
+/// The events that are not reverted, each id once.
+fn events(appended: &[Appended], reverts: &BTreeSet<Uuid>) -> Vec<FoldEvent> {
+    group_by_id(appended.iter().filter(|event| !is_reverted(&event.id, reverts)).cloned())
+}
+
+/// An event is reverted if a revert of it is held that is not reverted itself.
+pub fn is_reverted(id: &Uuid, reverts: &BTreeSet<Uuid>) -> bool {
+    let revert = revert_id(id);
+    reverts.contains(&revert) && !is_reverted(&revert, reverts)
 }
 
 /// The events that are in no delete's context, deletes left out.
