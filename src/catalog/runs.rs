@@ -39,7 +39,7 @@ pub fn record_run(running: &Running, clock: Option<&Clock>) -> Result<()> {
                     arg::uuid(&running.site),
                     arg::int8(running.run as i64),
                     arg::int8(running.previous as i64),
-                    started.clone(),
+                    started,
                 ],
                 Mode::Write,
                 0,
