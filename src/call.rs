@@ -3,10 +3,12 @@
 //! Unsafe: datums. The SQL declaration of each function fixes the types of its arguments; a body that asks for
 //! another type than `sql/` declares is a defect that its first call in the tests shows.
 
+use crate::boundary::try_pg;
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{sixteen, stored_hlc, stored_lane, to_stored};
 use crate::spi;
 use gundb_core::{Clock, Dot, Hlc, Lane};
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// One call of a function.
@@ -192,9 +194,81 @@ impl RowSet {
         }
     }
 
+    /// Rows whose values come as texts: of the columns of these names, which the result has. Its others are NULL.
+    pub fn of_texts<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<TextRows> {
+        // SAFETY: the descriptor was set up in `rows`.
+        unsafe {
+            let descriptor = (*self.info).setDesc;
+            let input = |name: &str| -> Result<Input> {
+                let missing = || internal(format!("the result has no column {name:?}"));
+                let text = std::ffi::CString::new(name).map_err(|_| missing())?;
+                let number = pg_sys::SPI_fnumber(descriptor, text.as_ptr());
+                let column = usize::try_from(number - 1).map_err(|_| missing())?;
+                let (mut function, mut parameter) = (Oid::INVALID, Oid::INVALID);
+                let type_of = pg_sys::SPI_gettypeid(descriptor, number);
+                pg_sys::getTypeInputInfo(type_of, &mut function, &mut parameter);
+                let mut found = pg_sys::FmgrInfo::default();
+                pg_sys::fmgr_info(function, &mut found);
+                Ok(Input { column, function: found, parameter })
+            };
+            let inputs = names.map(input).collect::<Result<Vec<_>>>()?;
+            let rows = RowSet { info: self.info };
+            let columns = (*descriptor).natts as usize;
+            Ok(TextRows { rows, columns, inputs, memory: PgMemoryContexts::new("gundb row") })
+        }
+    }
+
     /// The result of the function itself.
     pub fn done(self) -> Datum {
         NULL
+    }
+}
+
+/// How the text of a column is read.
+struct Input {
+    column: usize,
+    function: pg_sys::FmgrInfo,
+    parameter: Oid,
+}
+
+/// The rows of a set-returning function, made of texts.
+pub struct TextRows {
+    rows: RowSet,
+    columns: usize,
+    inputs: Vec<Input>,
+    memory: PgMemoryContexts,
+}
+
+impl TextRows {
+    /// A row: the texts in the order of the names that were given. PostgreSQL copies it.
+    pub fn push(&mut self, texts: &[Option<String>]) -> Result<()> {
+        unsafe extern "C-unwind" {
+            // Raw: an error must reach `try_pg` whole.
+            fn InputFunctionCall(
+                function: *mut pg_sys::FmgrInfo,
+                text: *mut core::ffi::c_char,
+                parameter: Oid,
+                modifier: i32,
+            ) -> Datum;
+        }
+        let (mut values, mut nulls) = (vec![NULL; self.columns], vec![true; self.columns]);
+        let inputs = &mut self.inputs;
+        // SAFETY: each function is the input function of its column's type; what it makes is copied before it is freed.
+        unsafe {
+            self.memory.switch_to(|_| {
+                for (input, text) in inputs.iter_mut().zip(texts) {
+                    let Some(text) = text else { continue };
+                    let text = ret::c_string(text)?.cast_mut_ptr();
+                    let (function, parameter) = (&raw mut input.function, input.parameter);
+                    values[input.column] = try_pg(|| InputFunctionCall(function, text, parameter, -1))?;
+                    nulls[input.column] = false;
+                }
+                self.rows.push_all(&values, &nulls);
+                Ok::<_, crate::error::Failure>(())
+            })?;
+            self.memory.reset();
+        }
+        Ok(())
     }
 }
 
@@ -257,5 +331,20 @@ pub mod ret {
     }
     pub fn uuid(bytes: &[u8; 16]) -> Datum {
         spi::fixed(bytes)
+    }
+    /// A jsonb from its text, which must be JSON.
+    pub fn jsonb(text: &str) -> Result<Datum> {
+        unsafe extern "C-unwind" {
+            // Raw: an error must reach `try_pg` whole.
+            fn OidInputFunctionCall(
+                function: Oid,
+                text: *mut core::ffi::c_char,
+                parameter: Oid,
+                modifier: i32,
+            ) -> Datum;
+        }
+        let text = c_string(text)?.cast_mut_ptr();
+        // SAFETY: jsonb's own input function.
+        try_pg(|| unsafe { OidInputFunctionCall(Oid::from(pg_sys::F_JSONB_IN), text, pg_sys::JSONBOID, -1) })
     }
 }

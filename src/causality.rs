@@ -1,11 +1,13 @@
-//! What an event's author had seen: `context`, `happened_before`, `concurrent`, `causal_sort`, and dots with names.
+//! What an event's author had seen, and what this site knew when: `context`, `happened_before`, `concurrent`, `causal_sort`,
+//! `clock_at`, digests, and dots with names.
 
 use crate::call::{Call, ret};
 use crate::catalog::{self, StreamTable};
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{As, Head, Scan, sixteen, stored_lane};
+use crate::types::MICROSECONDS_1970_TO_2000;
 use crate::{admin, heads, sql_function, stream};
-use gundb_core::{Clock, Dot, Lane, Seen, SiteId, StreamId};
+use gundb_core::{Clock, Dot, Hlc, Lane, Seen, SiteId, StreamId};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -22,10 +24,15 @@ fn with_scan<T>(table: &StreamTable, f: impl FnOnce(&mut Scan) -> T) -> Result<T
     }
 }
 
+/// That no event of this dot is here.
+pub fn no_event(dot: &Dot) -> Error {
+    Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"))
+}
+
 /// The event that a dot names, if the caller may read its stream.
 fn find(dot: &Dot) -> Result<Head> {
     let streams = catalog::streams()?;
-    let missing = || Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"));
+    let missing = || no_event(dot);
     let table = streams.iter().find(|stream| stream.stream == dot.stream).ok_or_else(missing)?;
     if !catalog::has_privilege(table.table, "SELECT")? {
         return Err(Error::new(state::PRIVILEGE, format!("permission denied for stream \"{}\"", table.name)).into());
@@ -35,7 +42,7 @@ fn find(dot: &Dot) -> Result<Head> {
 }
 
 /// The dot of an event that is given as a dot, as a row of a stream's table, or as a row of gundb.event.
-fn dot_of(call: Call, i: usize) -> Result<Dot> {
+pub fn dot_of(call: Call, i: usize) -> Result<Dot> {
     let datum = call.required(call.arg(i), "event")?;
     let given = call.arg_type(i);
     if given == catalog::extension()?.dot_type {
@@ -111,6 +118,57 @@ fn context(dot: &Dot) -> Result<Clock> {
 sql_function! {
     /// `context(event)`
     fn gundb_context(call) { Ok(ret::clock(&context(&dot_of(call, 0)?)?)) }
+}
+
+/// What this site knew at a time (in PostgreSQL's microseconds), as far as it still holds it.
+///
+/// Of its own runs every event with a stamp not after it; of what came from others, and of its runs before it was
+/// restored or copied, what the last epoch says that had begun by then. From now on: all that it holds.
+pub fn clock_at(at: i64) -> Result<Clock> {
+    let held = heads::clock(None, As::OfSnapshot)?;
+    // SAFETY: reads the time at which the statement began.
+    if at >= unsafe { pg_sys::GetCurrentStatementStartTimestamp() } {
+        return Ok(held);
+    }
+    let Some(before) = stamp_after(at) else { return Ok(Clock::new()) };
+    let mut clock = catalog::epoch_clock_before(before)?.unwrap_or_default();
+    let own = catalog::own_runs()?;
+    let streams = catalog::streams()?;
+    for table in &streams {
+        let mut halved = Vec::new();
+        heads::each(Some(table), As::OfSnapshot, |_, site, lane, head| {
+            if own.contains(&(site, lane.run())) {
+                halved.push((site, lane, head));
+            }
+        })?;
+        for (site, lane, head) in halved {
+            let last = match head.hlc < before {
+                true => Some(head),
+                // SAFETY: within `with_scan`.
+                false => with_scan(table, |scan| unsafe { scan.last_before(&site, lane, before) })?,
+            };
+            if let Some(last) = last {
+                clock.advance(&Dot { site, stream: table.stream, lane, seq: last.seq });
+            }
+        }
+    }
+    Ok(clock.meet(&held))
+}
+
+/// The least stamp that is after a time; None before 1970.
+fn stamp_after(at: i64) -> Option<Hlc> {
+    let micros = at.checked_add(MICROSECONDS_1970_TO_2000).and_then(|micros| u64::try_from(micros).ok())?;
+    Some(Hlc::new(micros / 1_000 + 1, 0).unwrap_or(Hlc::MAX))
+}
+
+sql_function! {
+    /// `clock_at(time)`
+    fn gundb_clock_at(call) {
+        match call.int8(0) {
+            Some(at) => Ok(ret::clock(&clock_at(at)?)),
+            None => Ok(call.null()),
+        }
+    }
 }
 
 /// Runs `f` with both events as contexts see them.
@@ -242,6 +300,13 @@ fn one_site(name: &str) -> Result<SiteId> {
     }
 }
 
+/// That a clock covers an event which is not here.
+pub fn not_held(dot: &Dot) -> Error {
+    Error::new(state::MISSING_DEPENDENCY, "the clock covers an event that this site does not hold")
+        .detail(format!("Missing: {dot}"))
+        .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
+}
+
 /// Heads of streams, by stream, for the digest.
 pub fn digest(only: Option<&StreamTable>, at: Option<&Clock>) -> Result<[u8; 16]> {
     let mut found = Vec::new();
@@ -259,11 +324,7 @@ pub fn digest(only: Option<&StreamTable>, at: Option<&Clock>) -> Result<[u8; 16]
             Some(table) => with_scan(table, |scan| unsafe { scan.event(&dot.site, dot.lane, dot.seq) })?,
             None => None,
         };
-        let event = event.ok_or_else(|| {
-            Error::new(state::MISSING_DEPENDENCY, "the clock covers an event that this site does not hold")
-                .detail(format!("Missing: {dot}"))
-                .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
-        })?;
+        let event = event.ok_or_else(|| not_held(&dot))?;
         found.push((dot, event.chain));
     }
     Ok(gundb_core::digest(found))

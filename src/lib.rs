@@ -11,6 +11,7 @@
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
 //! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
+//! | `append`, `revert`, `read`, `causality` | what is done with events |
 
 mod admin;
 mod aggregate;
@@ -32,6 +33,7 @@ mod loading;
 mod random;
 mod read;
 mod restore;
+mod revert;
 mod run;
 mod scan;
 mod settings;

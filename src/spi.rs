@@ -40,6 +40,15 @@ unsafe extern "C-unwind" {
     ) -> c_int;
     fn GetLatestSnapshot() -> pg_sys::Snapshot;
     fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
+    fn SPI_cursor_open(
+        name: *const c_char,
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const c_char,
+        read_only: bool,
+    ) -> pg_sys::Portal;
+    fn SPI_cursor_fetch(portal: pg_sys::Portal, forward: bool, count: c_long);
+    fn SPI_cursor_close(portal: pg_sys::Portal);
 }
 
 /// An argument: its type and value.
@@ -306,6 +315,32 @@ impl Spi {
             }
         })?;
         Self::rows(code, sql)
+    }
+
+    /// Runs a query that may give any number of rows, of which few are held at once.
+    pub fn each(&self, sql: &str, mode: Mode, mut found: impl FnMut(Row) -> Result<()>) -> Result<()> {
+        const ROWS_AT_ONCE: c_long = 1_000;
+        let plan = match PLANS.with_borrow(|plans| plans.get(sql).copied()) {
+            Some(plan) => plan,
+            None => self.prepare(sql, &[])?,
+        };
+        let none = core::ptr::null_mut();
+        // SAFETY: a kept plan without arguments; an error in between is cleaned up by transaction abort.
+        let portal = try_pg(|| unsafe {
+            SPI_cursor_open(core::ptr::null(), plan, none, core::ptr::null(), mode == Mode::Read)
+        })?;
+        loop {
+            try_pg(|| unsafe { SPI_cursor_fetch(portal, true, ROWS_AT_ONCE) })?;
+            let rows = Self::rows(0, sql)?;
+            rows.iter().try_for_each(&mut found)?;
+            let end = rows.is_empty();
+            // SAFETY: the rows of this fetch, which nobody looks at any more.
+            unsafe { pg_sys::SPI_freetuptable(rows.table) };
+            if end {
+                break;
+            }
+        }
+        try_pg(|| unsafe { SPI_cursor_close(portal) })
     }
 
     /// Runs a statement once: DDL, and what names a table chosen at run time.

@@ -334,7 +334,8 @@ unsafe fn actor<'a>(meta: Option<&'a [u8]>, datum: &mut Datum) -> Result<Option<
 
 fn check_type(stream: &Stream, kind: &str, data: &str) -> Result<()> {
     let Some(definition) = stream.types.get(kind) else {
-        if !stream.closed {
+        // What takes an event back may follow wherever the event may stand.
+        if !stream.closed || kind == gundb_core::fold::REVERTED {
             return Ok(());
         }
         let known = stream.types.keys().map(String::as_str);

@@ -1,5 +1,6 @@
 //! What a backend knows of a stream's table, read once and forgotten when the table changes.
 
+use crate::catalog::StreamTable;
 use crate::error::{Error, Result, state};
 use crate::view::table::ViewTable;
 use crate::{catalog, scan::column};
@@ -32,6 +33,13 @@ pub struct Stream {
     pub closed: bool,
     /// The newest definition of each type that has one; None: any data fits.
     pub types: HashMap<String, Option<Schema>>,
+}
+
+impl Stream {
+    /// The stream and its table, as the catalog has them.
+    pub fn table(&self) -> StreamTable {
+        StreamTable { name: self.name.clone(), stream: self.id, table: self.table }
+    }
 }
 
 thread_local! {

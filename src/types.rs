@@ -80,7 +80,8 @@ sql_function! {
     }
 }
 
-const MICROSECONDS_1970_TO_2000: i64 = 946_684_800_000_000;
+/// PostgreSQL counts from 2000, stamps from 1970.
+pub const MICROSECONDS_1970_TO_2000: i64 = 946_684_800_000_000;
 
 sql_function! {
     /// `hlc(timestamptz)`

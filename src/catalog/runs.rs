@@ -4,8 +4,9 @@ use crate::catalog::{clock_arg, hlc_arg};
 use crate::error::{Result, internal};
 use crate::scan::{stored_hlc, to_stored};
 use crate::shared::Running;
-use crate::spi::{self, Mode, Spi, arg, as_owner};
+use crate::spi::{self, Mode, Row, Spi, arg, as_owner};
 use gundb_core::{Clock, Hlc, Run, SiteId, StreamId};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The last run of this site that the database knows: the site and the run.
@@ -34,12 +35,7 @@ pub fn record_run(running: &Running, clock: Option<&Clock>) -> Result<()> {
         spi::connect(|spi| {
             spi.run(
                 "INSERT INTO gundb.own_run (site, run, previous, started) VALUES ($1, $2, nullif($3, 0), $4)",
-                &[
-                    arg::uuid(&running.site),
-                    arg::int8(running.run as i64),
-                    arg::int8(running.previous as i64),
-                    started.clone(),
-                ],
+                &[arg::uuid(&running.site), arg::int8(running.run as i64), arg::int8(running.previous as i64), started],
                 Mode::Write,
                 0,
             )?;
@@ -63,6 +59,36 @@ pub fn epoch_clock(site: &SiteId, run: Run, number: u64) -> Result<Option<Clock>
             let rows = spi.run(
                 "SELECT clock FROM gundb.epoch WHERE site = $1 AND run = $2 AND number = $3 LIMIT 1",
                 &[arg::uuid(site.0.as_bytes()), arg::int8(run.number() as i64), arg::int8(number as i64)],
+                Mode::Read,
+                1,
+            )?;
+            rows.first().map_or(Ok(None), |row| row.clock(1))
+        })
+    })
+}
+
+/// The runs of this site, as this transaction sees them.
+pub fn own_runs() -> Result<BTreeSet<(SiteId, Run)>> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run("SELECT DISTINCT site, run FROM gundb.own_run", &[], Mode::Read, 0)?;
+            let run = |row: Row| {
+                let run = row.int8(2).and_then(|run| Run::new(run as u64));
+                row.uuid(1).zip(run).map(|(site, run)| (SiteId(Uuid::from_bytes(site)), run))
+            };
+            Ok(rows.iter().filter_map(run).collect())
+        })
+    })
+}
+
+/// The clock of the last epoch of this site's that had begun before a stamp, as this transaction sees it.
+pub fn epoch_clock_before(before: Hlc) -> Result<Option<Clock>> {
+    as_owner(|| {
+        let before = hlc_arg(before)?;
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT clock FROM gundb.epoch WHERE since < $1 ORDER BY since DESC, number DESC LIMIT 1",
+                &[before],
                 Mode::Read,
                 1,
             )?;

@@ -179,3 +179,12 @@ pub fn has_privilege(table: Oid, privilege: &str) -> Result<bool> {
         Ok(rows.first().and_then(|row| row.bool(1)).unwrap_or(false))
     })
 }
+
+/// Whether row security decides which rows of a table the caller sees.
+pub fn has_row_security(table: Oid) -> Result<bool> {
+    spi::connect(|spi| {
+        let statement = "SELECT pg_catalog.row_security_active($1)";
+        let rows = spi.run(statement, &[arg::oid(table)], Mode::Read, 1)?;
+        Ok(rows.first().and_then(|row| row.bool(1)).unwrap_or(true))
+    })
+}

@@ -5,6 +5,7 @@ use crate::catalog::tables::{hand_over, quote_identifier, quote_literal};
 use crate::drops;
 use crate::error::{Result, internal};
 use crate::spi::{self, Mode, arg, as_owner};
+use gundb_core::DatumType;
 use gundb_core::view::{ColumnType, View};
 use pgrx::pg_sys::{self, Oid};
 
@@ -270,6 +271,28 @@ pub fn fits_view(view: &View, relation: Oid) -> Result<bool> {
                 1,
             )?;
             Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
+        })
+    })
+}
+
+/// Gives the rows of a view to `found`, as texts, in the order of their keys: what the caller may read of them, through
+/// the active snapshot.
+pub fn each_row_by_key(view: &View, relation: Oid, mut found: impl FnMut(&[Option<&str>])) -> Result<()> {
+    let label = table_label(relation)?;
+    let names = view.key.0.iter().map(|part| &part.name).chain(view.columns.0.iter().map(|column| &column.name));
+    let texts = names.map(|name| format!("{}::pg_catalog.text", quote_identifier(name))).collect::<Vec<_>>();
+    let order = view.key.0.iter().map(|part| match part.datum_type {
+        DatumType::Text => format!("{} COLLATE \"C\"", quote_identifier(&part.name)),
+        _ => quote_identifier(&part.name),
+    });
+    let order = order.collect::<Vec<_>>().join(", ");
+    let statement = format!("SELECT {} FROM ONLY {label} ORDER BY {order}", texts.join(", "));
+    spi::connect(|spi| {
+        spi.each(&statement, Mode::Read, |row| {
+            // SAFETY: each column is text.
+            let text = |column| row.datum(column).map(|datum| unsafe { spi::text_of(datum) });
+            found(&(1..=texts.len()).map(text).collect::<Vec<_>>());
+            Ok(())
         })
     })
 }

@@ -168,6 +168,46 @@ pub fn move_refused(from: i32, to: i32) -> Result<()> {
     })
 }
 
+/// Takes events off a view's list of those that it could not take.
+pub fn forget_pending(number: i32, dots: &[Dot]) -> Result<()> {
+    let dot_type = extension()?.dot_type;
+    as_owner(|| {
+        spi::connect(|spi| {
+            for dot in dots {
+                let args = [number_arg(number), arg::of(dot_type, Some(crate::call::ret::dot(dot)))];
+                spi.run("DELETE FROM gundb.view_pending WHERE view = $1 AND dot = $2", &args, Mode::Write, 0)?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Says that a stream with views holds reverts.
+pub fn note_reverts(stream: &str) -> Result<()> {
+    if holds_reverts(stream)? {
+        return Ok(());
+    }
+    as_owner(|| {
+        spi::connect(|spi| {
+            let args = [arg::text(stream)];
+            spi.run("INSERT INTO gundb.reverting (stream) VALUES ($1)", &args, Mode::Write, 0).map(drop)
+        })
+    })
+}
+
+/// Whether a stream with views holds reverts, as of now.
+pub fn holds_reverts(stream: &str) -> Result<bool> {
+    as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let statement = "SELECT EXISTS (SELECT FROM gundb.reverting WHERE stream = $1)";
+                let rows = spi.run(statement, &[arg::text(stream)], Mode::Read, 1)?;
+                Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
+            })
+        })
+    })
+}
+
 /// Takes a view's pending events off the list, to be tried again.
 pub fn take_pending(number: i32) -> Result<BTreeMap<Dot, Tried>> {
     as_owner(|| {

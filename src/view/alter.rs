@@ -6,9 +6,10 @@
 use crate::catalog::{self, ColumnChanges, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::{Mode, as_table_owner};
+use crate::view::build::ROWS_AT_ONCE;
 use crate::view::compare::{by_column, note_differences, row_of, write_rows_of};
 use crate::view::declare::{own_view, own_view_alone};
-use crate::view::making::{Making, ROWS_AT_ONCE};
+use crate::view::making::Making;
 use crate::view::rebuild::{made_anew, take_place};
 use crate::view::table::ViewTable;
 use crate::view::{guard, lock};

@@ -1,13 +1,16 @@
 //! What events do to a view, by key.
 
 use crate::catalog::Pending;
+use crate::error::Result;
 use crate::jsonb::Binary;
 use crate::scan::Stored;
+use crate::view::reverts::{Revert, Reverts};
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Appended, FoldEvent, group_by_id};
+use gundb_core::fold::{Appended, FoldEvent, REVERTED, group_by_id};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, StreamId};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A key's bytes stand in an index entry.
 const KEY_BYTES_MAX: usize = 2_560;
@@ -26,12 +29,21 @@ pub struct Batch {
     pub skipped: i64,
     /// Events that cannot be read.
     pub pending: Vec<Pending>,
+    /// Their ids.
+    pending_ids: Vec<Uuid>,
+    /// Reverts, which are not the view's events: they say which of those are not to be folded.
+    pub reverts: Vec<Revert>,
 }
 
-/// A key as people read it: its values, no more than a line of them.
+/// A key as people read it: the texts of its values.
+pub fn key_text(key: &[Datum]) -> String {
+    key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A key's text, no more than a line of it.
 pub fn shown(key: &[Datum]) -> String {
     const CHARACTERS_MAX: usize = 200;
-    let whole = key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ");
+    let whole = key_text(key);
     match whole.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,
@@ -60,7 +72,10 @@ impl Batch {
     }
 
     /// As `add`, where the key's bytes fit.
-    pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl Fn(&[u8]) -> bool) {
+    pub fn add_where(&mut self, view: &ViewTable, stream: StreamId, event: &Stored, fits: impl FnOnce(&[u8]) -> bool) {
+        if event.kind == REVERTED {
+            return self.reverts.extend(Revert::of_event(event));
+        }
         let seen = EventView {
             key: event.key,
             kind: event.kind,
@@ -76,6 +91,7 @@ impl Batch {
             let key = view.view.key.of(&seen).ok().flatten();
             let key = key.map(|key| shown(&key));
             self.pending.push(Pending { key, dot, reason, sqlstate: "22P02".into() });
+            self.pending_ids.push(event.id);
         };
         match view.view.read(&seen) {
             Ok(Reading::NotTaken) => {}
@@ -92,5 +108,40 @@ impl Batch {
             }
             Err(error) => cannot(error.to_string()),
         }
+    }
+
+    /// Leaves the keys alone, and reverts.
+    pub fn forget_events(&mut self) {
+        self.groups.values_mut().for_each(|group| group.events.clear());
+        (self.skipped, self.pending, self.pending_ids) = (0, Vec::new(), Vec::new());
+    }
+
+    /// Leaves out what is reverted. Keys stay, though no event of theirs be left.
+    ///
+    /// # Safety
+    /// The stream's table is open.
+    pub unsafe fn leave_out_reverted(&mut self, reverts: &Reverts) -> Result<()> {
+        if matches!(reverts, Reverts::None) {
+            return Ok(());
+        }
+        for group in self.groups.values_mut() {
+            let mut living = Vec::with_capacity(group.events.len());
+            for event in group.events.drain(..) {
+                // SAFETY: the caller's promise.
+                if !unsafe { reverts.take_out(&event.id)? } {
+                    living.push(event);
+                }
+            }
+            group.events = living;
+        }
+        for (id, pending) in core::mem::take(&mut self.pending_ids).into_iter().zip(core::mem::take(&mut self.pending))
+        {
+            // SAFETY: the caller's promise.
+            if !unsafe { reverts.take_out(&id)? } {
+                self.pending_ids.push(id);
+                self.pending.push(pending);
+            }
+        }
+        Ok(())
     }
 }

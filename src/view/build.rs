@@ -4,18 +4,20 @@
 //! they lie. Else a key's events must be together: then keys go in parts, each part a walk through the stream, so that
 //! memory stays bounded.
 
-use crate::catalog::{self, Pending, StreamTable};
+use crate::catalog::{self, Pending};
 use crate::error::{Result, internal};
 use crate::heads;
 use crate::scan::{self, As, Stored, Which};
+use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Ids, fold_events};
+use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
 use crate::view::merge::{self, Counted, Fold, Folded};
 use crate::view::progress::Progress;
+use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Outcome, RowState};
+use gundb_core::fold::{Mark, Outcome, RowState};
 use gundb_core::view::KeyPart;
 use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
@@ -27,6 +29,8 @@ use std::ops::ControlFlow;
 const EVENTS_MAX: u64 = 200_000;
 /// Events taken between two merges into running states.
 const CHUNK: usize = 20_000;
+/// Rows given at once.
+pub const ROWS_AT_ONCE: usize = 10_000;
 
 /// Which events of a stream a view is made of.
 #[derive(Clone, Copy)]
@@ -42,8 +46,9 @@ pub struct Events<'a> {
 }
 
 impl Events<'_> {
-    fn takes(&self, event: &Stored) -> bool {
-        let dot = event.mark.dot(self.stream.id);
+    /// Whether the event at a mark is one of them.
+    pub fn take(&self, mark: &Mark) -> bool {
+        let dot = mark.dot(self.stream.id);
         self.clock.covers(&dot) && !self.left_out.contains(&dot)
     }
 
@@ -51,7 +56,7 @@ impl Events<'_> {
     unsafe fn each(&self, mut found: impl FnMut(&Stored) -> Result<ControlFlow<()>>) -> Result<()> {
         unsafe {
             scan::walk(self.relation, Which::All, self.at, |event| {
-                if self.takes(event) { found(event) } else { Ok(ControlFlow::Continue(())) }
+                if self.take(&event.mark) { found(event) } else { Ok(ControlFlow::Continue(())) }
             })
         }
     }
@@ -62,6 +67,7 @@ impl Events<'_> {
 pub struct Besides {
     pub skipped: i64,
     pub pending: Vec<Pending>,
+    pub holds_reverts: bool,
 }
 
 /// A key with its state and row.
@@ -121,7 +127,7 @@ pub unsafe fn check(
     mut found: impl FnMut(&str, &str),
 ) -> Result<()> {
     let clock = clock_of(stream, As::OfSnapshot)?;
-    let pending = catalog::pending_dots(view.number, crate::spi::Mode::Read)?.into_iter().collect();
+    let pending = catalog::pending_dots(view.number, Mode::Read)?.into_iter().collect();
     let events = Events { relation, stream, at: As::OfSnapshot, clock: &clock, left_out: &pending };
     let mut states = catalog::all_states(view.number)?;
     let keys = view.view.key.0.len();
@@ -186,7 +192,7 @@ pub fn same(view: &ViewTable, expected: &[Option<String>], row: &[Option<String>
 
 /// How far a stream's lanes go.
 pub fn clock_of(stream: &Stream, at: As) -> Result<Clock> {
-    heads::clock(Some(&StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table }), at)
+    heads::clock(Some(&stream.table()), at)
 }
 
 /// Folds events, and gives keys with their states in parts; a key comes once.
@@ -209,32 +215,56 @@ pub unsafe fn fold_all(
             return Ok(besides);
         }
     }
+    let contexts = Lookup::new(stream.id);
+    let counted = Counted::Covered { clock, left_out };
+    let (mut built, mut not_folded) = (Vec::new(), Vec::new());
+    let mut besides = unsafe {
+        each_key(events, view, |bytes, Group { key, events }| {
+            let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
+            let folded = fold.whole(fold_events(events, Ids::MayRepeat))?;
+            contexts.done()?;
+            not_folded.append(&mut fold.pending);
+            built.push(Built { bytes, key, folded });
+            if built.len() == ROWS_AT_ONCE {
+                part_done(&built)?;
+                built.clear();
+            }
+            Ok(())
+        })?
+    };
+    part_done(&built)?;
+    besides.pending.append(&mut not_folded);
+    Ok(besides)
+}
+
+/// Gives the events of each key, but those that are reverted. Keys go in parts, each a walk through the stream.
+///
+/// # Safety
+/// As for `fold_all`.
+pub unsafe fn each_key(
+    events: Events,
+    view: &ViewTable,
+    mut found: impl FnMut(Vec<u8>, Group) -> Result<()>,
+) -> Result<Besides> {
+    let count = events.clock.iter().map(|head| head.seq).sum::<u64>();
     let parts = count / EVENTS_MAX + 1;
     let mut progress = Progress::new(view, count * parts)?;
-    let contexts = Lookup::new(stream.id);
     let mut besides = Besides::default();
     for part in 0..parts {
         let mut batch = Batch::default();
         unsafe {
             events.each(|event| {
-                batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
+                batch.add_where(view, events.stream.id, event, |key| part_of(key, parts) == part);
                 progress.tick()
             })?;
+            batch.leave_out_reverted(&Reverts::met(&batch))?;
         }
         if part == 0 {
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
+            besides.holds_reverts = !batch.reverts.is_empty();
         }
-        let mut built = Vec::with_capacity(batch.groups.len());
-        for (bytes, group) in batch.groups {
-            let counted = Counted::Covered { clock, left_out };
-            let mut fold = Fold::new(relation, stream, view, &contexts, &group.key, counted);
-            let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
-            contexts.done()?;
-            besides.pending.append(&mut fold.pending);
-            built.push(Built { bytes, key: group.key, folded });
-        }
-        part_done(&built)?;
+        batch.groups.into_iter().try_for_each(|(bytes, group)| found(bytes, group))?;
     }
     Ok(besides)
 }
@@ -245,7 +275,7 @@ fn part_of(key: &[u8], parts: u64) -> u64 {
     hasher.finish() % parts
 }
 
-/// Folds events as they lie. None: some event cannot be folded, and which one takes a closer look.
+/// Folds events as they lie. None: some event cannot be folded, and which one takes a closer look; or some are reverted.
 unsafe fn fold_running(
     events: Events,
     view: &ViewTable,
@@ -274,18 +304,18 @@ unsafe fn fold_running(
             waiting += 1;
             if waiting == CHUNK {
                 waiting = 0;
-                whole = take_in(&mut batch);
+                whole = batch.reverts.is_empty() && take_in(&mut batch);
             }
             if whole { progress.tick() } else { Ok(ControlFlow::Break(())) }
         })?;
     }
-    whole = whole && take_in(&mut batch);
+    whole = whole && batch.reverts.is_empty() && take_in(&mut batch);
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
         let Ok(values) = state.values() else { return Ok(None) };
         built.push(Built { bytes, key, folded: (state, values) });
     }
-    let besides = Besides { skipped: batch.skipped, pending: batch.pending };
+    let besides = Besides { skipped: batch.skipped, pending: batch.pending, holds_reverts: false };
     if !whole {
         return Ok(None);
     }

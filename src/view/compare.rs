@@ -4,8 +4,9 @@ use crate::catalog;
 use crate::error::{Result, internal};
 use crate::scan::As;
 use crate::spi;
+use crate::view::build::ROWS_AT_ONCE;
 use crate::view::build::{self, key_texts, same};
-use crate::view::making::{Making, ROWS_AT_ONCE, with_stream};
+use crate::view::making::{Making, with_stream};
 
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};

@@ -12,8 +12,9 @@ use crate::error::{Result, internal};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
-use crate::view::build::{self, Events};
+use crate::view::build::{self, Events, ROWS_AT_ONCE};
 use crate::view::merge::{self, Counted};
+use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
 use crate::view::{lock, maintain};
@@ -25,8 +26,6 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// Rows and states written or read at once.
-pub const ROWS_AT_ONCE: usize = 10_000;
 /// Events caught up with at once: a bound on memory.
 const CHUNK: usize = 100_000;
 /// So few events, and the rest is left to the moment when appenders are locked out.
@@ -83,6 +82,9 @@ impl Making {
                 })?
             };
             catalog::insert_pending(view.number, &besides.pending, false, &BTreeMap::new())?;
+            if besides.holds_reverts {
+                catalog::note_reverts(&stream.name)?;
+            }
             if besides.skipped > 0 {
                 catalog::add_skipped(view.number, 0, besides.skipped)?;
             }
@@ -190,29 +192,31 @@ impl Making {
                 }
             }
         }
-        unsafe { self.fold_in(relation, stream, batch, &again, reached) }
+        unsafe { self.fold_in(relation, stream, batch, again, reached) }
     }
 
     unsafe fn fold_in(
         &mut self,
         relation: pg_sys::Relation,
         stream: &Stream,
-        batch: Batch,
-        again: &BTreeSet<Vec<u8>>,
+        mut batch: Batch,
+        again: BTreeSet<Vec<u8>>,
         clock: &Clock,
     ) -> Result<()> {
-        let Batch { groups, mut pending, skipped } = batch;
+        let skipped = core::mem::take(&mut batch.skipped);
+        // What came before the event that it reverts.
+        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
+        unsafe { batch.leave_out_reverted(&reverts)? };
         let counted = Counted::Covered { clock, left_out: &self.left_out };
         let ids = Ids::StandOnce;
-        let mut merged = unsafe { merge::fold_in(relation, stream, &self.view, groups, ids, counted, again)? };
+        let mut merged = unsafe { merge::fold_in(relation, stream, &self.view, batch, ids, counted, again)? };
         if let Some(states) = &mut merged.states {
             states.store(&merged.changed)?;
         }
         if self.writes_rows {
             write(&self.view, merged.changed.iter().filter_map(|changed| changed.row.as_ref()))?;
         }
-        pending.append(&mut merged.pending);
-        catalog::insert_pending(self.view.number, &pending, false, &BTreeMap::new())?;
+        catalog::insert_pending(self.view.number, &merged.pending, false, &BTreeMap::new())?;
         if skipped > 0 {
             catalog::add_skipped(self.view.number, 0, skipped)?;
         }
@@ -231,11 +235,11 @@ impl Making {
                 // SAFETY: the relation is open.
                 unsafe { build::add_event(&mut batch, &self.view, relation, stream, &dot)? };
             }
-            batch.groups.values_mut().for_each(|group| group.events.clear());
+            // Only which keys they concern is asked.
+            batch.forget_events();
             let (again, clock) = (batch.groups.keys().cloned().collect(), self.clock.clone());
-            let batch = Batch { groups: batch.groups, ..Batch::default() };
             // SAFETY: as above.
-            unsafe { self.fold_in(relation, stream, batch, &again, &clock) }
+            unsafe { self.fold_in(relation, stream, batch, again, &clock) }
         })
     }
 

@@ -10,6 +10,7 @@ use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
+use crate::view::reverts::{self, Reverts};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::write::{self, Changed, NewRow};
@@ -33,11 +34,9 @@ pub unsafe fn merge(
     ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let Batch { groups, mut pending, .. } = batch;
     let fails = view.strict && tried.is_empty();
-    let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &BTreeSet::new())? };
-    pending.append(&mut merged.pending);
-    if fails && let Some(first) = pending.first() {
+    let mut merged = unsafe { fold_in(relation, stream, view, batch, ids, Counted::Brought, BTreeSet::new())? };
+    if fails && let Some(first) = merged.pending.first() {
         return Err(refusal(view, first)?);
     }
     let mut refused = Vec::new();
@@ -48,9 +47,9 @@ pub unsafe fn merge(
             refused = write::store_unless_refused(view, states, &merged.changed)?;
         }
     }
-    catalog::insert_pending(view.number, &pending, false, tried)?;
+    catalog::insert_pending(view.number, &merged.pending, false, tried)?;
     catalog::insert_pending(view.number, &refused, true, tried)?;
-    Ok(pending.len() + refused.len())
+    Ok(merged.pending.len() + refused.len())
 }
 
 /// What a batch makes of the states of its keys.
@@ -58,14 +57,14 @@ pub struct Merged {
     /// Locked; None where there are no keys.
     pub states: Option<States>,
     pub changed: Vec<Changed>,
-    /// Events that could not be folded.
+    /// Events that could not be read or folded.
     pub pending: Vec<Pending>,
     /// How many rows there are more, or fewer.
     pub growth: i64,
 }
 
-/// Locks the states of a batch's keys and folds its events into them; keys that are `again` are folded from all of their
-/// events that count. Nothing is written yet.
+/// Locks the states of a batch's keys and folds its events into them; keys that are `again`, and those of what the batch
+/// reverts, are folded from all of their events that count. Nothing is written yet.
 ///
 /// # Safety
 /// `relation` is the stream's open table.
@@ -73,18 +72,42 @@ pub unsafe fn fold_in(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
-    groups: BTreeMap<Vec<u8>, Group>,
+    mut batch: Batch,
     ids: Ids,
     counted: Counted,
-    again: &BTreeSet<Vec<u8>>,
+    mut again: BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
-    let mut merged = Merged { states: None, changed: Vec::new(), pending: Vec::new(), growth: 0 };
+    if matches!(ids, Ids::MayRepeat) {
+        // What came before the event that it reverts.
+        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
+        unsafe { batch.leave_out_reverted(&reverts)? };
+    }
+    let Batch { mut groups, pending, reverts, .. } = batch;
+    let mut merged = Merged { states: None, changed: Vec::new(), pending, growth: 0 };
+    if !reverts.is_empty() {
+        catalog::note_reverts(&stream.name)?;
+        let (mut touched, dots) = unsafe { reverts::touched(relation, stream, view, &reverts)? };
+        // A revert ends the wait of an event that could not be folded.
+        let waiting = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
+        let ended = dots.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
+        catalog::forget_pending(view.number, &ended)?;
+        let counts = counted.rule(stream)?;
+        touched.pending.retain(|pending| counts(&pending.dot));
+        merged.pending.append(&mut touched.pending);
+        for (bytes, Group { key, .. }) in touched.groups {
+            again.insert(bytes.clone());
+            groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
+        }
+    }
     let can_refuse = view.can_refuse()?;
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = merged.states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
+    let anew = again.into_iter().filter_map(|bytes| Some((groups.get(&bytes)?.key.clone(), bytes)));
+    let anew = anew.map(|(key, bytes)| (bytes, key)).collect();
+    let mut anew = unsafe { held_events(relation, stream, view, counted, anew, &merged.pending)? };
     let contexts = Lookup::new(stream.id);
     for (bytes, Group { key, events }) in groups {
         let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
@@ -94,15 +117,17 @@ pub unsafe fn fold_in(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let existed = before.exists();
-        let dots = if can_refuse { events.iter().map(|event| event.mark.dot(stream.id)).collect() } else { Vec::new() };
-        let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
-        let (after, values) = unsafe {
-            if again.contains(&bytes) {
-                let events = fold.events()?;
-                fold.whole(events)?
-            } else {
-                fold.take(before, fold_events(events, ids))?
+        let mut dots = Vec::new();
+        if can_refuse {
+            dots.extend(events.iter().map(|event| event.mark.dot(stream.id)));
+            if anew.contains_key(&bytes) {
+                dots.extend(reverts.iter().map(|revert| revert.mark.dot(stream.id)));
             }
+        }
+        let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
+        let (after, values) = match anew.remove(&bytes) {
+            Some(all) => unsafe { fold.whole(all)? },
+            None => unsafe { fold.take(before, fold_events(events, ids))? },
         };
         contexts.done()?;
         merged.pending.append(&mut fold.pending);
@@ -133,6 +158,23 @@ pub enum Counted<'a> {
     Brought,
     /// Those that a clock covers, but for some.
     Covered { clock: &'a Clock, left_out: &'a BTreeSet<Dot> },
+}
+
+impl Counted<'_> {
+    /// Says of an event whether it counts.
+    fn rule<'a>(self, stream: &'a Stream) -> Result<impl Fn(&Dot) -> bool + 'a>
+    where
+        Self: 'a,
+    {
+        let own = run::site()?;
+        let to_come = transaction::with(|t| t.unviewed(stream.table));
+        Ok(move |dot: &Dot| match self {
+            Counted::Brought => {
+                dot.site != own || !to_come.iter().any(|(lane, after)| *lane == dot.lane && dot.seq > *after)
+            }
+            Counted::Covered { clock, left_out } => clock.covers(dot) && !left_out.contains(dot),
+        })
+    }
 }
 
 /// The fold of one key.
@@ -221,51 +263,72 @@ impl<'a> Fold<'a> {
 
     /// The fold of all events of the key that count.
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
-        let events = unsafe { self.events()? };
+        let key = BTreeMap::from([(encode_key(self.key), self.key.to_vec())]);
+        let Fold { relation, stream, view, counted, .. } = *self;
+        let held = unsafe { held_events(relation, stream, view, counted, key, &self.pending)? };
+        let events = held.into_values().next().unwrap_or_default();
         let folded = RowState::refold(&self.view.shape, &events, self.contexts);
         Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
     }
+}
 
-    /// All events of the key that count.
-    ///
-    /// # Safety
-    /// The relation is open.
-    pub unsafe fn events(&self) -> Result<Vec<FoldEvent>> {
-        let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
-        let wanted = encode_key(self.key);
-        let own = run::site()?;
-        let to_come = transaction::with(|t| t.unviewed(self.stream.table));
-        let counts = |mark: &Mark, dot: &Dot| match self.counted {
-            Counted::Brought => {
-                mark.site != own || !to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
-            }
-            Counted::Covered { clock, left_out } => clock.covers(dot) && !left_out.contains(dot),
-        };
-        let mut all = Batch::default();
+/// The events of keys that count, and are not reverted.
+unsafe fn held_events(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    counted: Counted,
+    keys: BTreeMap<Vec<u8>, Vec<Datum>>,
+    left_out: &[Pending],
+) -> Result<BTreeMap<Vec<u8>, Vec<FoldEvent>>> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let pending = catalog::pending_dots(view.number, Mode::Write)?.into_iter();
+    let pending = pending.chain(left_out.iter().map(|left_out| left_out.dot)).collect::<BTreeSet<_>>();
+    let rule = counted.rule(stream)?;
+    let counts = |mark: &Mark| {
+        let dot = mark.dot(stream.id);
+        rule(&dot) && !pending.contains(&dot)
+    };
+    let mut all = Batch::default();
+    let mut through_all = false;
+    for key in keys.values() {
+        let which = which(view, stream, key);
+        through_all = matches!(which, Which::All);
         unsafe {
-            scan::walk(self.relation, self.which(), As::OfNow, |event| {
-                let dot = event.mark.dot(self.stream.id);
-                if counts(&event.mark, &dot)
-                    && !pending.contains(&dot)
-                    && !self.pending.iter().any(|left_out| left_out.dot == dot)
-                {
-                    all.add_where(self.view, self.stream.id, event, |key| key == wanted);
+            scan::walk(relation, which, As::OfNow, |event| {
+                if counts(&event.mark) {
+                    all.add_where(view, stream.id, event, |bytes| keys.contains_key(bytes));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        Ok(all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default())
-    }
-
-    /// Where the key's events are: by the stream's index where the view's key is the event's.
-    fn which(&self) -> Which<'_> {
-        match (self.view.view.key.0.as_slice(), self.key, self.stream.by_key) {
-            ([part], [Datum::Text(text)], Some(index))
-                if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
-            {
-                Which::OfKey { index, key: text }
-            }
-            _ => Which::All,
+        // One walk finds the events of all keys.
+        if through_all {
+            break;
         }
+    }
+    let reverts = match through_all {
+        true => Reverts::met(&all),
+        false => Reverts::of_stream(relation, stream, As::OfNow, counts)?,
+    };
+    unsafe { all.leave_out_reverted(&reverts)? };
+    let mut events = |bytes: Vec<u8>| {
+        let group = all.groups.remove(&bytes);
+        (bytes, group.map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default())
+    };
+    Ok(keys.into_keys().map(&mut events).collect())
+}
+
+/// Where a key's events are: by the stream's index where the view's key is the event's.
+pub fn which<'a>(view: &ViewTable, stream: &Stream, key: &'a [Datum]) -> Which<'a> {
+    match (view.view.key.0.as_slice(), key, stream.by_key) {
+        ([part], [Datum::Text(text)], Some(index))
+            if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
+        {
+            Which::OfKey { index, key: text }
+        }
+        _ => Which::All,
     }
 }

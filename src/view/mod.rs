@@ -12,6 +12,7 @@
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
 //! | `write` | states and rows written, unless the table refuses one |
+//! | `reverts` | which events are reverted |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
@@ -21,23 +22,32 @@
 //! | `declare` | the functions that make and drop views |
 //! | `rebuild`, `alter` | those that fold them anew, and give them other columns |
 //! | `direct` | rows written without plans, where the table is as gundb made it |
+//! | `past` | a view as it was |
+//! | `history` | what a row went through |
+//! | `conflict` | what the winner of a column won over, unseen |
+//! | `reading` | who may read a view; one hash of what it shows |
 //! | `guard` | who may write to a view's table |
 
 mod alter;
 pub mod batch;
 mod build;
 mod compare;
+mod conflict;
 mod contexts;
 pub mod cost;
 mod declare;
 mod direct;
 mod guard;
+mod history;
 mod lock;
 mod maintain;
 mod making;
 mod merge;
+mod past;
 mod progress;
+mod reading;
 mod rebuild;
+pub mod reverts;
 mod states;
 pub mod table;
 mod write;

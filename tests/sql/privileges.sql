@@ -21,6 +21,11 @@ RESET ROLE;
 SELECT relowner::regrole FROM pg_class WHERE oid = 'shop.moves'::regclass;
 SELECT gundb.create_stream('secret');
 INSERT INTO secret (type, key) VALUES ('Hidden', 'k');
+SET ROLE gundb_admin;
+SELECT gundb.create_stream('viewed', 'shop.viewed');
+SELECT gundb.create_view('shop.counts', 'viewed', '{"n": {"fold": "count"}}');
+GRANT SELECT ON shop.counts TO gundb_reader;
+RESET ROLE;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Who may what
@@ -43,6 +48,13 @@ INSERT INTO statements (statement) VALUES
     ('SELECT * FROM gundb.verify(''moves'')'),
     ('SELECT gundb.create_consumer(''c'', ''moves'')'),
     ('SELECT gundb.context(e) FROM shop.moves e'),
+    ('SELECT gundb.clock_at(now())'),
+    ('SELECT * FROM gundb.view_at(NULL::shop.counts, at => now())'),
+    ('SELECT * FROM gundb.view_history(''shop.counts'', ''k'')'),
+    ('SELECT gundb.view_digest(''shop.counts'')'),
+    ('SELECT * FROM gundb.conflicts(''shop.counts'')'),
+    ('SELECT * FROM gundb.id_conflicts(''viewed'')'),
+    ('SELECT * FROM gundb.conflict'),
     ('INSERT INTO shop.moves (type) VALUES (''A'')'),
     ('INSERT INTO shop.moves (type) VALUES (''A'') ON CONFLICT DO NOTHING'),
     ('INSERT INTO shop.moves (type) VALUES (''A'') RETURNING seq'),
@@ -52,6 +64,9 @@ INSERT INTO statements (statement) VALUES
     ('SELECT gundb.append(''moves'', ''Checked'', ''{"n": 1}'')'),
     ('SELECT gundb.append(''moves'', ''A'', depends_on => gundb.site_clock())'),
     ('SELECT gundb.append_batch(''moves'', ''[{"type": "A"}]'')'),
+    ('SELECT gundb.revert(''moves'', (SELECT array_agg(id) FROM shop.moves))'),
+    ('SELECT gundb.revert(e) FROM shop.moves e'),
+    ('SELECT * FROM gundb.reverting'),
     ('UPDATE shop.moves SET type = ''A'''),
     ('DELETE FROM shop.moves'),
     ('TRUNCATE shop.moves'),
@@ -92,6 +107,10 @@ INSERT INTO statements (statement) VALUES
 SELECT statement, pg_temp.answer('gundb_nobody', statement) AS nobody, pg_temp.answer('gundb_reader', statement) AS reader,
        pg_temp.answer('gundb_writer', statement) AS writer, pg_temp.answer('gundb_admin', statement) AS admin
 FROM statements ORDER BY n;
+SET ROLE gundb_admin;
+SELECT gundb.drop_view('shop.counts');
+SELECT gundb.drop_stream('viewed');
+RESET ROLE;
 -- Reading all is reading what one may read.
 SET ROLE gundb_reader;
 SELECT stream, type FROM gundb.read();

@@ -25,6 +25,8 @@ pub(crate) mod domain {
     pub const DIGEST: [u8; 2] = [0x05, 1];
     /// The incarnation of a replica that acts on CRDT values.
     pub const REPLICA: [u8; 2] = [0x06, 1];
+    /// A digest of a view's rows.
+    pub const ROWS: [u8; 2] = [0x07, 1];
 }
 
 /// A hash of a lane up to and including one event. Text: 32 hexadecimal digits.

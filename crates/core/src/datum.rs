@@ -224,6 +224,16 @@ impl Datum {
         }
     }
 
+    /// The value as JSON text: a number, a boolean or JSON as it is, anything else as a string.
+    pub fn json_text(&self) -> String {
+        match self {
+            Datum::Numeric(_) | Datum::Bigint(_) | Datum::Boolean(_) | Datum::Jsonb(_) => self.to_string(),
+            Datum::Text(_) | Datum::Timestamptz(_) | Datum::Date(_) | Datum::Uuid(_) => {
+                Json::String(self.to_string()).to_string()
+            }
+        }
+    }
+
     /// A byte for the type, then the canonical text, counted.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let at = TYPES.iter().position(|(candidate, _)| *candidate == self.datum_type());

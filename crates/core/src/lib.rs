@@ -15,7 +15,7 @@
 //! | [`page`] | pages of whole transactions, merged from lanes |
 //! | [`stream_name`] | the name of a stream |
 //! | [`suggest`] | "Did you mean …?" |
-//! | [`mod@digest`] | one hash of what a site holds |
+//! | [`mod@digest`] | one hash of what a site holds, or of a view's rows |
 //! | [`json`] | canonical text: what `jsonb` prints |
 //! | [`schema`] | JSON Schema of an event's data |
 //! | [`decimal`] | exact decimals that can be added |
@@ -57,7 +57,7 @@ pub use clock::{Clock, ClockDecodeError, ClockProblem, ClockTextError};
 pub use context::{Epoch, EpochRecord, Seen, concurrent, happened_before};
 pub use datum::{CastError, Datum, DatumType};
 pub use decimal::{Decimal, DecimalOverflow};
-pub use digest::digest;
+pub use digest::{RowsDigest, digest};
 pub use event::{ChainMismatch, Event, Transaction, TransactionId, verify_chain};
 pub use hlc::{Hlc, HlcTextError};
 pub use id::{

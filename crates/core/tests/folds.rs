@@ -55,6 +55,8 @@ struct Maintained<'a> {
     shape: Shape,
     fault: Option<Fault>,
     held: Vec<Appended>,
+    /// The reverts that are held.
+    reverts: BTreeSet<Uuid>,
     state: RowState,
     refolds: BTreeMap<RefoldReason, usize>,
     merges: usize,
@@ -70,20 +72,36 @@ impl<'a> Maintained<'a> {
             shape,
             fault,
             held: Vec::new(),
+            reverts: BTreeSet::new(),
             refolds: BTreeMap::new(),
             merges: 0,
         }
     }
 
+    fn lives(&self, id: &Uuid) -> bool {
+        !is_reverted(id, |revert| Ok::<_, ()>(self.reverts.contains(revert))).unwrap()
+    }
+
+    /// The events that are held and not reverted.
+    fn living(&self) -> Vec<Appended> {
+        self.held.iter().filter(|one| self.lives(&one.id)).cloned().collect()
+    }
+
+    /// A revert refolds the key. (The event that it reverts, or that the one before it did, may be yet to come.)
+    fn arrive_revert(&mut self, revert: Uuid) {
+        self.reverts.insert(revert);
+        self.state = self.rebuilt();
+    }
+
     fn arrive(&mut self, batch: &[Appended]) {
-        let folded: BTreeMap<Uuid, Mark> = group_by_id(self.held.iter().cloned())
+        let folded: BTreeMap<Uuid, Mark> = group_by_id(self.living())
             .into_iter()
             .map(|event| (self.held.iter().find(|one| one.mark == event.mark).unwrap().id, event.mark))
             .collect();
         self.held.extend_from_slice(batch);
         let ids: BTreeMap<Mark, Uuid> = self.held.iter().map(|one| (one.mark, one.id)).collect();
         let touched: BTreeSet<Uuid> = batch.iter().map(|one| one.id).collect();
-        let mut events = group_by_id(self.held.iter().filter(|one| touched.contains(&one.id)).cloned());
+        let mut events = group_by_id(self.living().into_iter().filter(|one| touched.contains(&one.id)));
         for event in &mut events {
             event.folded_at = folded.get(&ids[&event.mark]).copied();
         }
@@ -126,12 +144,12 @@ impl<'a> Maintained<'a> {
     }
 
     fn rebuilt(&self) -> RowState {
-        let events = group_by_id(self.held.iter().cloned());
+        let events = group_by_id(self.living());
         RowState::refold(&self.shape, &events, &self.world.contexts).unwrap()
     }
 
     fn specified(&self) -> Option<Vec<FoldValue>> {
-        specification::row(&self.shape.folds, &self.held, &self.world.contexts).unwrap()
+        specification::row(&self.shape.folds, &self.held, &self.reverts, &self.world.contexts).unwrap()
     }
 
     /// Removes of what is not in do nothing, and leave nothing.
@@ -211,6 +229,50 @@ proptest! {
         let mut bytes = None;
         for order in orders {
             let site = run(&world, order, None).map_err(TestCaseError::fail)?;
+            let encoded = site.state.encode();
+            prop_assert_eq!(bytes.get_or_insert_with(|| encoded.clone()), &encoded);
+        }
+    }
+
+    #[test]
+    fn conflicts_are_those_of_the_specification_in_every_order(
+        seed in any::<u64>(), size in 1..40usize, deletes in any::<bool>(), same_ids in any::<bool>(),
+    ) {
+        let world = World::new(seed, size, deletes, same_ids);
+        let specified = specification::conflicts(&folds(), &world.events, &BTreeSet::new(), &world.contexts);
+        let mut arrivals = world.events.clone();
+        Chance(seed).shuffle(&mut arrivals);
+        prop_assert_eq!(conflicts(&folds(), &group_by_id(arrivals), &world.contexts), specified);
+    }
+
+    #[test]
+    fn reverts_take_their_events_out_and_back_whatever_comes_first(
+        seed in any::<u64>(), size in 1..24usize, deletes in any::<bool>(), same_ids in any::<bool>(), orders in any::<[u64; 4]>(),
+    ) {
+        let world = World::new(seed, size, deletes, same_ids);
+        let mut chance = Chance(seed);
+        // Of some events a revert, the revert of that, and so on.
+        let mut reverts = Vec::new();
+        for event in &world.events {
+            let mut id = event.id;
+            for _ in 0..chance.below(7).saturating_sub(3) {
+                id = revert_id(&id);
+                reverts.push(id);
+            }
+        }
+        let mut bytes = None;
+        for order in orders {
+            let mut chance = Chance(order);
+            let mut arrivals: Vec<_> = world.events.iter().map(Ok).chain(reverts.iter().map(Err)).collect();
+            chance.shuffle(&mut arrivals);
+            let mut site = Maintained::new(&world, None);
+            for arrival in arrivals {
+                match arrival {
+                    Ok(event) => site.arrive(std::slice::from_ref(event)),
+                    Err(revert) => site.arrive_revert(*revert),
+                }
+                site.check().map_err(TestCaseError::fail)?;
+            }
             let encoded = site.state.encode();
             prop_assert_eq!(bytes.get_or_insert_with(|| encoded.clone()), &encoded);
         }
@@ -343,7 +405,7 @@ mod told {
     /// What a column of one fold is worth, the same in every order of arrival.
     pub fn value(fold: Fold, contexts: &Contexts, events: &[Appended]) -> Option<FoldValue> {
         let shape = Shape { folds: vec![fold], deletes: events.iter().any(|event| event.effect == Effect::Delete) };
-        let specified = specification::row(&shape.folds, events, contexts).unwrap();
+        let specified = specification::row(&shape.folds, events, &BTreeSet::new(), contexts).unwrap();
         for seed in 0..20 {
             let mut arrivals = events.to_vec();
             Chance(seed).shuffle(&mut arrivals);
@@ -421,4 +483,50 @@ fn a_remove_that_saw_one_dot_of_an_id_has_seen_the_event() {
         ];
         assert_eq!(told::value(Fold::Set, &contexts, &events), told::texts(&[]));
     }
+}
+
+#[test]
+fn a_conflict_shows_what_won_unseen_and_is_closed_by_a_write_that_has_seen_both() {
+    let write = |value: &str| Some(Operation::Write { by: None, value: Some(Datum::Text(value.into())) });
+    let (paris, tokyo) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
+    let contexts = told::contexts(&[(3, &[paris, tokyo]), (4, &[paris]), (5, &[tokyo])]);
+    let open = |events: &[Appended]| {
+        let found = conflicts(&[Fold::Lww], &group_by_id(events.iter().cloned()), &contexts);
+        assert_eq!(found, specification::conflicts(&[Fold::Lww], events, &BTreeSet::new(), &contexts));
+        found.into_iter().map(|conflict| (conflict.winner, conflict.other)).collect::<Vec<_>>()
+    };
+    let both = [told::event(1, paris, write("a")), told::event(2, tokyo, write("b"))];
+    assert_eq!(open(&both), [(tokyo, paris)]);
+    let and = |last: Appended| open(&[both[0].clone(), both[1].clone(), last]);
+    // One that has seen both closes it; one that has seen one of them stands against the other.
+    let later = |site| told::mark(site, 1, 20, 1);
+    assert_eq!(and(told::event(3, later(3), write("c"))), []);
+    assert_eq!(and(told::event(3, later(4), write("c"))), [(later(4), tokyo)]);
+    assert_eq!(and(told::event(3, later(5), write("c"))), [(later(5), paris)]);
+    // The same value is no conflict, nor is what was deleted.
+    assert_eq!(open(&[both[0].clone(), told::event(2, tokyo, write("a"))]), []);
+    assert_eq!(and(told::event(3, later(3), None)), []);
+}
+
+#[test]
+fn a_revert_leaves_the_row_as_if_the_event_had_not_been() {
+    let give = |number: i64| Some(Operation::Give(Datum::Bigint(number)));
+    let (first, second) = (told::mark(1, 1, 10, 0), told::mark(2, 1, 11, 0));
+    let contexts = told::contexts(&[(3, &[first, second])]);
+    let delete = told::event(3, told::mark(3, 1, 20, 1), None);
+    let events = [told::event(1, first, give(5)), told::event(2, second, give(7)), delete.clone()];
+    let sum = |events: &[Appended], reverts: &[Uuid]| {
+        let reverts = reverts.iter().copied().collect();
+        specification::row(&[Fold::Sum], events, &reverts, &contexts).unwrap().map(|values| values[0].clone())
+    };
+    let number = |number: i64| Some(FoldValue::Datum(Some(Datum::Numeric(number.into()))));
+    let revert = revert_id(&events[0].id);
+    assert_eq!(sum(&events[..2], &[revert]), number(7));
+    assert_eq!(sum(&events[..2], &[revert, revert_id(&revert)]), number(12));
+    // Of a delete too, and of all there is.
+    assert_eq!(sum(&events, &[]), None);
+    assert_eq!(sum(&events, &[revert_id(&delete.id)]), number(12));
+    assert_eq!(sum(&events[..1], &[revert]), None);
+    // The revert of a revert that is not here says nothing.
+    assert_eq!(sum(&events[..1], &[revert_id(&revert)]), number(5));
 }

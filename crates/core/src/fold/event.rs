@@ -148,10 +148,46 @@ impl FoldValue {
         }
     }
 
+    /// The value as JSON text, in one canonical form: numbers, booleans and JSON as they are, arrays, objects, the JSON of a CRDT value; times, days and
+    /// uuids as strings.
+    pub fn json_text(&self) -> String {
+        let null = || "null".to_owned();
+        match self {
+            FoldValue::Datum(datum) => datum.as_ref().map_or_else(null, Datum::json_text),
+            FoldValue::Array(values) => {
+                let elements: Vec<String> =
+                    values.iter().map(|value| value.as_ref().map_or_else(null, Datum::json_text)).collect();
+                format!("[{}]", elements.join(", "))
+            }
+            FoldValue::Entries(_) | FoldValue::Crdt(_) => self.sql_text().unwrap_or_else(null),
+        }
+    }
+
     pub(super) fn array(values: impl IntoIterator<Item = Option<Datum>>) -> FoldValue {
         let mut values: Vec<Option<Datum>> = values.into_iter().collect();
         values.sort_by(|a, b| (a.is_none(), a).cmp(&(b.is_none(), b)));
         values.dedup();
         FoldValue::Array(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json_of_their_own_kind() {
+        let text = |text: &str| Datum::Text(text.into());
+        let told = |value: FoldValue| value.json_text();
+        assert_eq!(told(FoldValue::Datum(None)), "null");
+        assert_eq!(told(FoldValue::Datum(Some(text("say \"x\"")))), r#""say \"x\"""#);
+        assert_eq!(told(FoldValue::Datum(Some(Datum::Numeric("1.50".parse().unwrap())))), "1.5");
+        assert_eq!(told(FoldValue::Datum(Some(Datum::Jsonb(r#"{"a": 1}"#.into())))), r#"{"a": 1}"#);
+        assert_eq!(
+            told(FoldValue::Array(vec![Some(text("a")), Some(Datum::Boolean(true)), None])),
+            r#"["a", true, null]"#
+        );
+        assert_eq!(told(FoldValue::Entries(vec![(text("k"), Datum::Jsonb("[1]".into()))])), r#"{"k": [1]}"#);
+        assert_eq!(told(FoldValue::Crdt(None)), "null");
     }
 }

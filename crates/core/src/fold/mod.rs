@@ -11,21 +11,27 @@
 //! | `specification` | the definition |
 //! | `plain` | columns that need no contexts: `sum count min max avg lww fww merge` |
 //! | `causal` | columns that do: `mv set rw_set flag dw_flag map` |
+//! | `conflict` | what a `lww` column's winner won over, unseen |
+//! | `revert` | which events others have taken out |
 //! | `row` | the state of a row: its life, its columns, its bytes |
 //!
 //! `docs/folds.md` is the table for people.
 
 mod causal;
+mod conflict;
 mod event;
 mod mark;
 mod plain;
+mod revert;
 mod row;
 pub mod specification;
 
 use std::str::FromStr;
 
+pub use conflict::{Conflict, conflicts};
 pub use event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 pub use mark::{Causality, Contexts, Mark};
+pub use revert::{REVERT_NAMESPACE, REVERTED, is_reverted, revert_id, reverts_of};
 pub use row::{Outcome, Refold, RefoldReason, RowState, Shape};
 
 use crate::datum::{did_you_mean, excerpt};

@@ -5,8 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
+use super::conflict::Conflict;
 use super::event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 use super::mark::{Causality, Mark, is_before};
+use super::revert::revert_id;
 use super::{Fold, FoldError};
 use crate::crdt::Crdt;
 use crate::datum::Datum;
@@ -18,13 +22,14 @@ struct Act<'a> {
     operation: &'a Operation,
 }
 
-/// The row of a key, or None where it has none.
+/// The row of a key, or None where it has none. `reverts` are the ids of the reverts that are held.
 pub fn row(
     folds: &[Fold],
     appended: &[Appended],
+    reverts: &BTreeSet<Uuid>,
     causality: &impl Causality,
 ) -> Result<Option<Vec<FoldValue>>, FoldError> {
-    let events = group_by_id(appended.iter().cloned());
+    let events = events(appended, reverts);
     let alive = alive(&events, causality);
     if alive.is_empty() {
         return Ok(None);
@@ -41,6 +46,59 @@ pub fn row(
         value(*fold, &acts.collect::<Vec<_>>(), causality, column)
     };
     folds.iter().enumerate().map(column).collect::<Result<_, _>>().map(Some)
+}
+
+/// The conflicts of a key's row. Of each `lww` column: the living writes of another value than the one that won, which have not seen the one that won, and
+/// which no living write of the column has seen.
+pub fn conflicts(
+    folds: &[Fold],
+    appended: &[Appended],
+    reverts: &BTreeSet<Uuid>,
+    causality: &impl Causality,
+) -> Vec<Conflict> {
+    let events = events(appended, reverts);
+    let alive = alive(&events, causality);
+    let of_column = |(column, _): (usize, &Fold)| {
+        let writes: Vec<(&FoldEvent, &Option<Datum>, &Option<Datum>)> = alive
+            .iter()
+            .filter_map(|event| match &event.effect {
+                Effect::Fold(columns) => match columns.get(column)?.first()? {
+                    Operation::Write { by, value } => Some((*event, by, value)),
+                    _ => None,
+                },
+                Effect::Delete => None,
+            })
+            .collect();
+        let winner = writes.iter().max_by_key(|(event, by, _)| (*by, event.mark));
+        let conflict = |(winner, _, winner_value): &(&FoldEvent, &Option<Datum>, &Option<Datum>)| -> Vec<Conflict> {
+            let unseen = writes.iter().filter(|(other, _, value)| {
+                value != winner_value
+                    && !sees(other, winner, causality)
+                    && !writes.iter().any(|(write, _, _)| sees(write, other, causality))
+            });
+            let conflict = unseen.map(|(other, _, value)| Conflict {
+                column,
+                winner: winner.mark,
+                winner_value: (*winner_value).clone(),
+                other: other.mark,
+                other_value: (*value).clone(),
+            });
+            conflict.collect()
+        };
+        winner.map(conflict).unwrap_or_default()
+    };
+    folds.iter().enumerate().filter(|(_, fold)| **fold == Fold::Lww).flat_map(of_column).collect()
+}
+
+/// The events that are not reverted, each id once.
+fn events(appended: &[Appended], reverts: &BTreeSet<Uuid>) -> Vec<FoldEvent> {
+    group_by_id(appended.iter().filter(|event| !is_reverted(&event.id, reverts)).cloned())
+}
+
+/// An event is reverted if a revert of it is held that is not reverted itself.
+pub fn is_reverted(id: &Uuid, reverts: &BTreeSet<Uuid>) -> bool {
+    let revert = revert_id(id);
+    reverts.contains(&revert) && !is_reverted(&revert, reverts)
 }
 
 /// The events that are in no delete's context, deletes left out.

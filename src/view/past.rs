@@ -1,0 +1,220 @@
+//! Looking back: a view as it was.
+//!
+//! Nothing is stored for it: a row is a function of its events, so an earlier row is the fold of fewer of them. Must
+//! hold: folded are exactly the events that the clock covers and the transaction's snapshot shows, but those that the
+//! view itself leaves out because it could not fold them.
+
+use crate::call::Call;
+use crate::catalog;
+use crate::error::{Error, Result, state};
+use crate::scan::{self, As, Which};
+use crate::spi::Mode;
+use crate::stream::Stream;
+use crate::view::batch::{Batch, Group, Ids, fold_events, key_text};
+use crate::view::build::{self, Events};
+use crate::view::contexts::Lookup;
+use crate::view::making::with_stream;
+use crate::view::merge;
+use crate::view::merge::{Counted, Fold};
+use crate::view::reading::may_read;
+use crate::view::reverts::Reverts;
+use crate::view::table::ViewTable;
+use crate::{admin, causality, sql_function};
+use gundb_core::fold::{FoldEvent, FoldValue, Mark};
+use gundb_core::view::{decode_key, encode_key};
+use gundb_core::{Clock, Datum, Dot, Json};
+use pgrx::pg_sys::{self, Oid};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use uuid::Uuid;
+
+sql_function! {
+    /// `view_at(view, at, clock, key)`
+    fn gundb_view_at(call) {
+        let view = view_of_row(call)?;
+        let clock = match (call.int8(1), call.clock(2)?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(state::INVALID_PARAMETER, "view_at takes a time or a clock, not both")
+                    .hint("gundb.clock_at(time) is the clock of a time.")
+                    .into());
+            }
+            (Some(at), None) => Some(causality::clock_at(at)?),
+            (None, clock) => clock,
+        };
+        may_read(view.relation)?;
+        let wanted = call.text(3).map(|text| Wanted::of_text(&view, text)).transpose()?;
+        let table = admin::table_of(&view.record.stream)?;
+        let rows = call.rows();
+        let columns = view.view.columns.0.iter().map(|column| column.name.as_str());
+        let mut rows_of_texts = rows.of_texts(view.view.key.0.iter().map(|part| part.name.as_str()).chain(columns))?;
+        let mut emit = |key: &[Datum], values: &[FoldValue]| {
+            let key = key.iter().map(|datum| Some(datum.to_string()));
+            rows_of_texts.push(&key.chain(values.iter().map(FoldValue::sql_text)).collect::<Vec<_>>())
+        };
+        with_stream(table, |relation, stream| {
+            let past = Past::new(&view, stream, clock)?;
+            // SAFETY: the relation is open.
+            unsafe {
+                match &wanted {
+                    Some(wanted) => past.each_key(relation, Some(wanted), |key, events| {
+                        let contexts = Lookup::new(stream.id);
+                        let counted = past.counted();
+                        let (_, values) = Fold::new(relation, stream, &view, &contexts, key, counted).whole(events)?;
+                        contexts.done()?;
+                        values.map_or(Ok(()), |values| emit(key, &values))
+                    }),
+                    None => build::fold_all(past.events(relation), &view, |part| {
+                        part.iter().try_for_each(|built| match &built.folded {
+                            (_, Some(values)) => emit(&built.key, values),
+                            (_, None) => Ok(()),
+                        })
+                    })
+                    .map(drop),
+                }
+            }
+        })?;
+        Ok(rows.done())
+    }
+}
+
+/// The view whose row type the first argument has.
+fn view_of_row(call: Call) -> Result<ViewTable> {
+    let given = call.arg_type(0);
+    // SAFETY: reads the catalog; the name is a palloc'ed copy.
+    unsafe {
+        let relation = pg_sys::get_typ_typrelid(given);
+        if relation == Oid::INVALID {
+            let name = core::ffi::CStr::from_ptr(pg_sys::format_type_be(given)).to_string_lossy();
+            return Err(Error::new(b"42804", format!("type {name} is not the row type of a view"))
+                .hint("Say which view as in SELECT * FROM gundb.view_at(NULL::stock, at => '…').")
+                .into());
+        }
+        ViewTable::of_table(relation)
+    }
+}
+
+/// Which key is asked for.
+pub enum Wanted {
+    /// The key that has these values.
+    One { key: Vec<Datum>, bytes: Vec<u8> },
+    /// A key of several columns, by the texts of its values.
+    Composite(String),
+}
+
+impl Wanted {
+    pub fn of_text(view: &ViewTable, text: &str) -> Result<Wanted> {
+        let [part] = view.view.key.0.as_slice() else { return Ok(Wanted::Composite(text.to_owned())) };
+        let datum = part.datum_type.cast(&Json::String(text.to_owned()));
+        let datum = datum.map_err(|why| {
+            Error::new(state::INVALID_TEXT, format!("invalid key of the view: {why}")).detail(format!(
+                "Its key, column \"{}\", is of type {}.",
+                part.name,
+                part.datum_type.name()
+            ))
+        })?;
+        let key = datum.into_iter().collect::<Vec<_>>();
+        Ok(Wanted::One { bytes: encode_key(&key), key })
+    }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        match self {
+            Wanted::One { bytes: wanted, .. } => bytes == wanted,
+            Wanted::Composite(text) => decode_key(bytes).is_ok_and(|key| key_text(&key) == *text),
+        }
+    }
+
+    fn which<'a>(&'a self, view: &ViewTable, stream: &Stream) -> Which<'a> {
+        match self {
+            Wanted::One { key, .. } => merge::which(view, stream, key),
+            Wanted::Composite(_) => Which::All,
+        }
+    }
+}
+
+/// What stands beside the events of a key: the type and the id of each.
+pub type Labels = HashMap<Mark, (String, Uuid)>;
+
+/// The events of a view's that are looked back at.
+pub struct Past<'a> {
+    view: &'a ViewTable,
+    stream: &'a Stream,
+    clock: Clock,
+    pending: BTreeSet<Dot>,
+}
+
+impl<'a> Past<'a> {
+    /// What a clock covers; without one, all that the snapshot shows.
+    pub fn new(view: &'a ViewTable, stream: &'a Stream, clock: Option<Clock>) -> Result<Past<'a>> {
+        let held = build::clock_of(stream, As::OfSnapshot)?;
+        if let Some(clock) = &clock {
+            let missing = clock.restrict_to_streams(|id| id == stream.id).difference(&held);
+            if let Some(dot) = missing.iter().next() {
+                return Err(causality::not_held(&dot).into());
+            }
+        }
+        let pending = catalog::pending_dots(view.number, Mode::Read)?.into_iter().collect();
+        let clock = clock.map_or(held, |clock| clock.restrict_to_streams(|id| id == stream.id));
+        Ok(Past { view, stream, clock, pending })
+    }
+
+    /// The events that are shown.
+    pub fn events(&self, relation: pg_sys::Relation) -> Events<'_> {
+        let Past { stream, clock, pending, .. } = self;
+        Events { relation, stream, at: As::OfSnapshot, clock, left_out: pending }
+    }
+
+    /// As folds count them.
+    pub fn counted(&self) -> Counted<'_> {
+        Counted::Covered { clock: &self.clock, left_out: &self.pending }
+    }
+
+    /// Gives the events of the key that is wanted, or of each, in total order, but those that are reverted.
+    ///
+    /// # Safety
+    /// `relation` is the stream's open table.
+    pub unsafe fn each_key(
+        &self,
+        relation: pg_sys::Relation,
+        wanted: Option<&Wanted>,
+        mut found: impl FnMut(&[Datum], Vec<FoldEvent>) -> Result<()>,
+    ) -> Result<()> {
+        let mut each = |group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat));
+        let Some(wanted) = wanted else {
+            let each = |_, group| each(group);
+            return unsafe { build::each_key(self.events(relation), self.view, each).map(drop) };
+        };
+        let (mut batch, _, reverts) = unsafe { self.of_key(relation, wanted)? };
+        unsafe { batch.leave_out_reverted(&reverts)? };
+        batch.groups.into_values().try_for_each(each)
+    }
+
+    /// The events of the key that is wanted, with what they are, and what is known of reverts.
+    ///
+    /// # Safety
+    /// `relation` is the stream's open table.
+    pub unsafe fn of_key(&self, relation: pg_sys::Relation, wanted: &Wanted) -> Result<(Batch, Labels, Reverts<'_>)> {
+        let (mut batch, mut labels) = (Batch::default(), Labels::new());
+        let which = wanted.which(self.view, self.stream);
+        let through_all = matches!(which, Which::All);
+        let events = self.events(relation);
+        unsafe {
+            scan::walk(relation, which, As::OfSnapshot, |event| {
+                if events.take(&event.mark) {
+                    batch.add_where(self.view, self.stream.id, event, |bytes| {
+                        let is_wanted = wanted.is(bytes);
+                        if is_wanted {
+                            labels.insert(event.mark, (event.kind.to_owned(), event.id));
+                        }
+                        is_wanted
+                    });
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        let reverts = match through_all {
+            true => Reverts::met(&batch),
+            false => Reverts::of_stream(relation, self.stream, As::OfSnapshot, move |mark| events.take(mark))?,
+        };
+        Ok((batch, labels, reverts))
+    }
+}
