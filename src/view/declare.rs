@@ -32,6 +32,10 @@ sql_function! {
         };
         let wanted = ViewTable::read(record)?;
         let table = own_stream(stream_name)?;
+        // SAFETY: the relation is open.
+        with_stream(table, |relation, stream| unsafe {
+            if stream.views.is_empty() { lock::refuse_in_use(relation) } else { Ok(()) }
+        })?;
         let place = catalog::place_of(Some(name))?;
         let Some(table_name) = place.table.clone() else {
             return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
