@@ -131,7 +131,9 @@ sql_function! {
         let mut folded = 0;
         for view in views {
             let table = admin::table_of(&view.record.stream)?;
-            // As an append: whoever locks appenders out has the view for himself.
+            // Not beside a rebuild, which has found by then which rows are right; and as an append, so that whoever locks
+            // appenders out has the view for himself.
+            catalog::lock(view.relation, pg_sys::ShareUpdateExclusiveLock)?;
             catalog::lock(table, pg_sys::RowExclusiveLock)?;
             let Some(record) = catalog::view_of_table(view.relation)? else { continue };
             let view = ViewTable::read(record)?;

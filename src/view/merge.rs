@@ -10,6 +10,7 @@ use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
+use crate::view::refusal::{LeftOut, unless_refused};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::write::{self, Changed, NewRow};
@@ -35,22 +36,29 @@ pub unsafe fn merge(
 ) -> Result<usize> {
     let Batch { groups, mut pending, .. } = batch;
     let fails = view.strict && tried.is_empty();
-    let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &BTreeSet::new())? };
-    pending.append(&mut merged.pending);
     if fails && let Some(first) = pending.first() {
         return Err(refusal(view, first)?);
     }
-    let mut refused = Vec::new();
-    if let Some(states) = &mut merged.states {
-        if fails || !view.can_refuse()? {
-            write::store(view, states, &merged.changed)?;
-        } else {
-            refused = write::store_unless_refused(view, states, &merged.changed)?;
+    let merge = |groups| {
+        let none = BTreeSet::new();
+        let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &none)? };
+        if fails && let Some(first) = merged.pending.first() {
+            return Err(refusal(view, first)?);
         }
-    }
+        if let Some(states) = &mut merged.states {
+            write::store(view, states, &merged.changed)?;
+        }
+        Ok(merged.pending)
+    };
+    let mut left_out = if fails || groups.is_empty() || !view.can_refuse()? {
+        LeftOut { pending: merge(groups)?, refused: Vec::new() }
+    } else {
+        unless_refused(stream.id, groups, &merge)?
+    };
+    pending.append(&mut left_out.pending);
     catalog::insert_pending(view.number, &pending, false, tried)?;
-    catalog::insert_pending(view.number, &refused, true, tried)?;
-    Ok(pending.len() + refused.len())
+    catalog::insert_pending(view.number, &left_out.refused, true, tried)?;
+    Ok(pending.len() + left_out.refused.len())
 }
 
 /// What a batch makes of the states of its keys.
@@ -79,7 +87,6 @@ pub unsafe fn fold_in(
     again: &BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
     let mut merged = Merged { states: None, changed: Vec::new(), pending: Vec::new(), growth: 0 };
-    let can_refuse = view.can_refuse()?;
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = merged.states.insert(States::open(view.number)?);
@@ -94,7 +101,6 @@ pub unsafe fn fold_in(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let existed = before.exists();
-        let dots = if can_refuse { events.iter().map(|event| event.mark.dot(stream.id)).collect() } else { Vec::new() };
         let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
         let (after, values) = unsafe {
             if again.contains(&bytes) {
@@ -112,7 +118,7 @@ pub unsafe fn fold_in(
         }
         merged.growth += i64::from(values.is_some()) - i64::from(existed);
         let row = (existed || values.is_some()).then_some(NewRow { key, values });
-        merged.changed.push(Changed { key: bytes, state: encoded, row, dots });
+        merged.changed.push(Changed { key: bytes, state: encoded, row });
     }
     Ok(merged)
 }

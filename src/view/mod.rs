@@ -11,7 +11,8 @@
 //! | `cost` | what maintenance has cost |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
-//! | `write` | states and rows written, unless the table refuses one |
+//! | `write` | states and rows written |
+//! | `refusal` | what the table does not take |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
@@ -36,6 +37,7 @@ mod making;
 mod merge;
 mod progress;
 mod rebuild;
+mod refusal;
 mod states;
 pub mod table;
 mod write;
