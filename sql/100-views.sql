@@ -74,6 +74,12 @@ COMMENT ON FUNCTION gundb.create_view(text, text, json, text, text[], text, text
 CREATE FUNCTION gundb.drop_view(view regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_view';
 COMMENT ON FUNCTION gundb.drop_view(regclass) IS 'Drops a view; the stream stays. For the owner of its table. Fails where something depends on the table.';
+CREATE FUNCTION gundb.alter_view(
+    view regclass, add json DEFAULT NULL, change json DEFAULT NULL, drop text[] DEFAULT NULL
+) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_alter_view';
+COMMENT ON FUNCTION gundb.alter_view(regclass, json, json, text[]) IS
+    'Drops columns of a view by their names, defines columns anew and adds columns, both as create_view takes them. The table stays, with its indexes, privileges, triggers and columns of yours. For the owner of its table. Folds the whole stream; appends and reads wait only while the new columns are written.';
 CREATE FUNCTION gundb.rebuild_view(view regclass) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_rebuild_view';
 COMMENT ON FUNCTION gundb.rebuild_view(regclass) IS 'Folds a view anew from all events of its stream, and tries what was pending again. Returns how many rows it has. For the owner of its table. Appends go on meanwhile; readers see the old rows until the transaction commits.';

@@ -16,6 +16,7 @@ use uuid::Uuid;
 const KEY_BYTES_MAX: usize = 2_560;
 
 /// The events of one key.
+#[derive(Clone)]
 pub struct Group {
     pub key: Vec<Datum>,
     pub events: Vec<Appended>,

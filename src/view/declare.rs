@@ -32,6 +32,10 @@ sql_function! {
         };
         let wanted = ViewTable::read(record)?;
         let table = own_stream(stream_name)?;
+        // SAFETY: the relation is open.
+        with_stream(table, |relation, stream| unsafe {
+            if stream.views.is_empty() { lock::refuse_in_use(relation) } else { Ok(()) }
+        })?;
         let place = catalog::place_of(Some(name))?;
         let Some(table_name) = place.table.clone() else {
             return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
@@ -127,7 +131,9 @@ sql_function! {
         let mut folded = 0;
         for view in views {
             let table = admin::table_of(&view.record.stream)?;
-            // As an append: whoever locks appenders out has the view for himself.
+            // Not beside a rebuild, which has found by then which rows are right; and as an append, so that whoever locks
+            // appenders out has the view for himself.
+            catalog::lock(view.relation, pg_sys::ShareUpdateExclusiveLock)?;
             catalog::lock(table, pg_sys::RowExclusiveLock)?;
             let Some(record) = catalog::view_of_table(view.relation)? else { continue };
             let view = ViewTable::read(record)?;

@@ -45,6 +45,19 @@ pub fn briefly(locks: &[(Oid, u32)], mut before_try: impl FnMut() -> Result<()>)
     }
 }
 
+/// Raises if a statement of this session is at work on a stream's table: a trigger that the table is given now would not
+/// fire for it.
+///
+/// # Safety
+/// `relation` is the stream's table, opened once by the caller.
+pub unsafe fn refuse_in_use(relation: pg_sys::Relation) -> Result<()> {
+    unsafe extern "C-unwind" {
+        fn CheckTableNotInUse(relation: pg_sys::Relation, statement: *const core::ffi::c_char);
+    }
+    // SAFETY: an open relation.
+    try_pg(|| unsafe { CheckTableNotInUse(relation, c"create a view of".as_ptr()) })
+}
+
 fn is_timeout(failure: &Failure) -> bool {
     failure.sqlstate().as_bytes() == state::LOCK_NOT_AVAILABLE
 }

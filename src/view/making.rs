@@ -14,7 +14,6 @@ use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
 use crate::view::build::{self, Events, ROWS_AT_ONCE};
 use crate::view::merge::{self, Counted};
-use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
 use crate::view::{lock, maintain};
@@ -200,23 +199,24 @@ impl Making {
         relation: pg_sys::Relation,
         stream: &Stream,
         mut batch: Batch,
-        again: BTreeSet<Vec<u8>>,
+        mut again: BTreeSet<Vec<u8>>,
         clock: &Clock,
     ) -> Result<()> {
-        let skipped = core::mem::take(&mut batch.skipped);
-        // What came before the event that it reverts.
-        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
-        unsafe { batch.leave_out_reverted(&reverts)? };
         let counted = Counted::Covered { clock, left_out: &self.left_out };
-        let ids = Ids::StandOnce;
-        let mut merged = unsafe { merge::fold_in(relation, stream, &self.view, batch, ids, counted, again)? };
+        let view = &self.view;
+        again.append(&mut unsafe {
+            merge::settle_reverts(relation, stream, view, &mut batch, Ids::MayRepeat, counted)?
+        });
+        let Batch { groups, mut pending, skipped, .. } = batch;
+        let mut merged = unsafe { merge::fold_in(relation, stream, view, groups, Ids::StandOnce, counted, &again)? };
         if let Some(states) = &mut merged.states {
             states.store(&merged.changed)?;
         }
         if self.writes_rows {
             write(&self.view, merged.changed.iter().filter_map(|changed| changed.row.as_ref()))?;
         }
-        catalog::insert_pending(self.view.number, &merged.pending, false, &BTreeMap::new())?;
+        pending.append(&mut merged.pending);
+        catalog::insert_pending(self.view.number, &pending, false, &BTreeMap::new())?;
         if skipped > 0 {
             catalog::add_skipped(self.view.number, 0, skipped)?;
         }

@@ -10,6 +10,7 @@ use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
+use crate::view::refusal::{LeftOut, unless_refused};
 use crate::view::reverts::{self, Reverts};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
@@ -30,26 +31,36 @@ pub unsafe fn merge(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
-    batch: Batch,
+    mut batch: Batch,
     ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
+    let again = unsafe { settle_reverts(relation, stream, view, &mut batch, ids, Counted::Brought)? };
+    let Batch { groups, mut pending, reverts, .. } = batch;
     let fails = view.strict && tried.is_empty();
-    let mut merged = unsafe { fold_in(relation, stream, view, batch, ids, Counted::Brought, BTreeSet::new())? };
-    if fails && let Some(first) = merged.pending.first() {
+    if fails && let Some(first) = pending.first() {
         return Err(refusal(view, first)?);
     }
-    let mut refused = Vec::new();
-    if let Some(states) = &mut merged.states {
-        if fails || !view.can_refuse()? {
-            write::store(view, states, &merged.changed)?;
-        } else {
-            refused = write::store_unless_refused(view, states, &merged.changed)?;
+    let merge = |groups| {
+        let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &again)? };
+        if fails && let Some(first) = merged.pending.first() {
+            return Err(refusal(view, first)?);
         }
-    }
-    catalog::insert_pending(view.number, &merged.pending, false, tried)?;
-    catalog::insert_pending(view.number, &refused, true, tried)?;
-    Ok(merged.pending.len() + refused.len())
+        if let Some(states) = &mut merged.states {
+            write::store(view, states, &merged.changed)?;
+        }
+        Ok(merged.pending)
+    };
+    let mut left_out = if fails || groups.is_empty() || !view.can_refuse()? {
+        LeftOut { pending: merge(groups)?, refused: Vec::new() }
+    } else {
+        let reverts = reverts.iter().map(|revert| revert.mark.dot(stream.id)).collect::<Vec<_>>();
+        unless_refused(stream.id, groups, &reverts, &merge)?
+    };
+    pending.append(&mut left_out.pending);
+    catalog::insert_pending(view.number, &pending, false, tried)?;
+    catalog::insert_pending(view.number, &left_out.refused, true, tried)?;
+    Ok(pending.len() + left_out.refused.len())
 }
 
 /// What a batch makes of the states of its keys.
@@ -57,14 +68,14 @@ pub struct Merged {
     /// Locked; None where there are no keys.
     pub states: Option<States>,
     pub changed: Vec<Changed>,
-    /// Events that could not be read or folded.
+    /// Events that could not be folded.
     pub pending: Vec<Pending>,
     /// How many rows there are more, or fewer.
     pub growth: i64,
 }
 
-/// Locks the states of a batch's keys and folds its events into them; keys that are `again`, and those of what the batch
-/// reverts, are folded from all of their events that count. Nothing is written yet.
+/// Locks the states of a batch's keys and folds its events into them; keys that are `again` are folded from all of their
+/// events that count. Nothing is written yet.
 ///
 /// # Safety
 /// `relation` is the stream's open table.
@@ -72,42 +83,20 @@ pub unsafe fn fold_in(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
-    mut batch: Batch,
+    groups: BTreeMap<Vec<u8>, Group>,
     ids: Ids,
     counted: Counted,
-    mut again: BTreeSet<Vec<u8>>,
+    again: &BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
-    if matches!(ids, Ids::MayRepeat) {
-        // What came before the event that it reverts.
-        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
-        unsafe { batch.leave_out_reverted(&reverts)? };
-    }
-    let Batch { mut groups, pending, reverts, .. } = batch;
-    let mut merged = Merged { states: None, changed: Vec::new(), pending, growth: 0 };
-    if !reverts.is_empty() {
-        catalog::note_reverts(&stream.name)?;
-        let (mut touched, dots) = unsafe { reverts::touched(relation, stream, view, &reverts)? };
-        // A revert ends the wait of an event that could not be folded.
-        let waiting = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
-        let ended = dots.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
-        catalog::forget_pending(view.number, &ended)?;
-        let counts = counted.rule(stream)?;
-        touched.pending.retain(|pending| counts(&pending.dot));
-        merged.pending.append(&mut touched.pending);
-        for (bytes, Group { key, .. }) in touched.groups {
-            again.insert(bytes.clone());
-            groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
-        }
-    }
-    let can_refuse = view.can_refuse()?;
+    let mut merged = Merged { states: None, changed: Vec::new(), pending: Vec::new(), growth: 0 };
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = merged.states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
-    let anew = again.into_iter().filter_map(|bytes| Some((groups.get(&bytes)?.key.clone(), bytes)));
-    let anew = anew.map(|(key, bytes)| (bytes, key)).collect();
-    let mut anew = unsafe { held_events(relation, stream, view, counted, anew, &merged.pending)? };
+    let anew = groups.iter().filter(|(bytes, _)| again.contains(*bytes));
+    let anew = anew.map(|(bytes, group)| (bytes.clone(), group.key.clone())).collect();
+    let mut anew = unsafe { held_events(relation, stream, view, counted, anew, &[])? };
     let contexts = Lookup::new(stream.id);
     for (bytes, Group { key, events }) in groups {
         let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
@@ -117,13 +106,6 @@ pub unsafe fn fold_in(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let existed = before.exists();
-        let mut dots = Vec::new();
-        if can_refuse {
-            dots.extend(events.iter().map(|event| event.mark.dot(stream.id)));
-            if anew.contains_key(&bytes) {
-                dots.extend(reverts.iter().map(|revert| revert.mark.dot(stream.id)));
-            }
-        }
         let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
         let (after, values) = match anew.remove(&bytes) {
             Some(all) => unsafe { fold.whole(all)? },
@@ -137,9 +119,47 @@ pub unsafe fn fold_in(
         }
         merged.growth += i64::from(values.is_some()) - i64::from(existed);
         let row = (existed || values.is_some()).then_some(NewRow { key, values });
-        merged.changed.push(Changed { key: bytes, state: encoded, row, dots });
+        merged.changed.push(Changed { key: bytes, state: encoded, row });
     }
     Ok(merged)
+}
+
+/// Leaves out of a batch what is reverted, and adds the keys of what the batch itself reverts or brings back: they are to
+/// be folded again, and are returned.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn settle_reverts(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    batch: &mut Batch,
+    ids: Ids,
+    counted: Counted,
+) -> Result<BTreeSet<Vec<u8>>> {
+    if matches!(ids, Ids::MayRepeat) {
+        // What came before the event that it reverts.
+        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
+        unsafe { batch.leave_out_reverted(&reverts)? };
+    }
+    let mut again = BTreeSet::new();
+    if batch.reverts.is_empty() {
+        return Ok(again);
+    }
+    catalog::note_reverts(&stream.name)?;
+    let (mut touched, dots) = unsafe { reverts::touched(relation, stream, view, &batch.reverts)? };
+    // A revert ends the wait of an event that could not be folded.
+    let waiting = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
+    let ended = dots.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
+    catalog::forget_pending(view.number, &ended)?;
+    let counts = counted.rule(stream)?;
+    touched.pending.retain(|pending| counts(&pending.dot));
+    batch.pending.append(&mut touched.pending);
+    for (bytes, Group { key, .. }) in touched.groups {
+        again.insert(bytes.clone());
+        batch.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
+    }
+    Ok(again)
 }
 
 /// What a strict view says to an append that it cannot fold.

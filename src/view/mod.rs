@@ -11,7 +11,8 @@
 //! | `cost` | what maintenance has cost |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
-//! | `write` | states and rows written, unless the table refuses one |
+//! | `write` | states and rows written |
+//! | `refusal` | what the table does not take |
 //! | `reverts` | which events are reverted |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
@@ -47,6 +48,7 @@ mod past;
 mod progress;
 mod reading;
 mod rebuild;
+mod refusal;
 pub mod reverts;
 mod states;
 pub mod table;
