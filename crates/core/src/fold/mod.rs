@@ -12,6 +12,7 @@
 //! | `plain` | columns that need no contexts: `sum count min max avg lww fww merge` |
 //! | `causal` | columns that do: `mv set rw_set flag dw_flag map` |
 //! | `row` | the state of a row: its life, its columns, its bytes |
+//! | `reduction` | the state of a row that a reducer makes; it stands apart from all of the above but marks |
 //!
 //! `docs/folds.md` is the table for people.
 
@@ -19,6 +20,7 @@ mod causal;
 mod event;
 mod mark;
 mod plain;
+mod reduction;
 mod row;
 pub mod specification;
 
@@ -26,6 +28,7 @@ use std::str::FromStr;
 
 pub use event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 pub use mark::{Causality, Contexts, Mark};
+pub use reduction::{Checkpoint, Placed, REDUCED_BYTES_MAX, Reduce, Reduction, Refused, STEP};
 pub use row::{Outcome, Refold, RefoldReason, RowState, Shape};
 
 use crate::datum::{did_you_mean, excerpt};

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 use super::mark::{Causality, Mark, is_before};
+use super::reduction::{Placed, Reduce, Refused};
 use super::{Fold, FoldError};
 use crate::crdt::Crdt;
 use crate::datum::Datum;
@@ -204,4 +205,21 @@ fn merge(acts: &[Act<'_>], column: usize) -> Result<FoldValue, FoldError> {
         }
     }
     Ok(FoldValue::Crdt(merged))
+}
+
+/// What a reducer makes of a key's events, each id once: all of them in total order, but those that it refuses. None where it took none.
+pub fn reduced<R: Reduce>(
+    initial: &str,
+    mut events: Vec<Placed<R::Event>>,
+    reducer: &mut R,
+) -> Result<(Option<String>, Vec<Refused<R::Refusal>>), R::Failure> {
+    events.sort_by_key(|event| event.mark);
+    let (mut state, mut refused) = (None, Vec::new());
+    for Placed { mark, event } in events {
+        match reducer.reduce(state.as_deref().unwrap_or(initial), &event)? {
+            Ok(next) => state = Some(next),
+            Err(refusal) => refused.push(Refused { mark, refusal }),
+        }
+    }
+    Ok((state, refused))
 }
