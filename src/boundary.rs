@@ -37,6 +37,21 @@ impl PgError {
     }
 }
 
+impl PgError {
+    /// Frees an error that is not passed on.
+    pub fn free(self) {
+        // SAFETY: as above; whoever passes an error on does not call this.
+        unsafe { pg_sys::FreeErrorData(self.0) };
+    }
+
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> String {
+        // SAFETY: as above.
+        let code = unsafe { (*self.0).sqlerrcode };
+        (0..5).map(|at| char::from(b'0' + ((code >> (6 * at)) & 0x3f) as u8)).collect()
+    }
+}
+
 impl core::fmt::Debug for PgError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "PgError({})", self.message())

@@ -76,6 +76,8 @@ pub enum As {
 /// An event as it is stored. Lives until the next one is read.
 pub struct Stored<'a> {
     pub mark: Mark,
+    /// Where it lies; an event stays where it is.
+    pub place: pg_sys::ItemPointerData,
     pub id: Uuid,
     pub kind: &'a str,
     pub key: Option<&'a str>,
@@ -92,6 +94,12 @@ pub enum Which<'a> {
     OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
     /// Those of a key, by the index over (key, hlc).
     OfKey { index: pg_sys::Oid, key: &'a str },
+    /// Those of a key with a stamp of at least `from`, by the same index, in order of stamps.
+    OfKeyFrom { index: pg_sys::Oid, key: &'a str, from: Hlc },
+    /// Those with a stamp of at least `from`, by the index over hlc, in order of stamps.
+    From { index: pg_sys::Oid, from: Hlc },
+    /// Those that bear an id, by the index that begins with it.
+    OfId { index: pg_sys::Oid, id: Uuid },
 }
 
 /// Calls `found` for events of a stream, whoever may read them, until it breaks off. What it allocates through
@@ -148,9 +156,18 @@ pub unsafe fn walk(
             }
             Which::OfKey { index, key: text } => {
                 let text = varlena(text.as_bytes());
-                let mut equals = key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text);
-                equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
-                (index, vec![equals], Some(text))
+                (index, vec![equals_text(text)], Some(text))
+            }
+            Which::OfKeyFrom { index, key: text, from } => {
+                let text = varlena(text.as_bytes());
+                let from = compares(1, Strategy::AtLeast, to_stored(from.to_bits()));
+                (index, vec![equals_text(text), from], Some(text))
+            }
+            Which::From { index, from } => {
+                (index, vec![compares(0, Strategy::AtLeast, to_stored(from.to_bits()))], None)
+            }
+            Which::OfId { index, id } => {
+                (index, vec![key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, fixed(id.as_bytes()))], None)
             }
         };
         let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
@@ -186,6 +203,7 @@ unsafe fn stored<'a>(slot: *mut pg_sys::TupleTableSlot) -> Stored<'a> {
                 seq: values[column::SEQ].value() as u64,
                 epoch: values[column::EPOCH].value() as u64,
             },
+            place: (*slot).tts_tid,
             id: Uuid::from_bytes(sixteen(values[column::ID])),
             kind: text_of(values[column::TYPE]),
             key: (!nulls[column::KEY]).then(|| text_of(values[column::KEY])),
@@ -375,6 +393,7 @@ pub unsafe fn sixteen(datum: pg_sys::Datum) -> [u8; 16] {
 
 enum Strategy {
     Equal,
+    AtLeast,
     Greater,
 }
 
@@ -382,6 +401,7 @@ impl Strategy {
     fn number(&self) -> u16 {
         match self {
             Strategy::Equal => pg_sys::BTEqualStrategyNumber as u16,
+            Strategy::AtLeast => pg_sys::BTGreaterEqualStrategyNumber as u16,
             Strategy::Greater => pg_sys::BTGreaterStrategyNumber as u16,
         }
     }
@@ -405,10 +425,17 @@ unsafe fn after_site(site: &[u8; 16]) -> pg_sys::ScanKeyData {
     unsafe { key(0, Strategy::Greater.number(), pg_sys::F_UUID_GT, site.as_ptr().into()) }
 }
 
-/// The key's position in the index equals the column's in the table: (site, lane, seq) come first in both.
+unsafe fn equals_text(text: pg_sys::Datum) -> pg_sys::ScanKeyData {
+    let mut equals = unsafe { key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text) };
+    equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
+    equals
+}
+
+/// `column` is counted in the index; (site, lane, seq) have the same places there as in the table.
 unsafe fn compares(column: usize, strategy: Strategy, value: i64) -> pg_sys::ScanKeyData {
     let function = match strategy {
         Strategy::Equal => pg_sys::F_INT8EQ,
+        Strategy::AtLeast => pg_sys::F_INT8GE,
         Strategy::Greater => pg_sys::F_INT8GT,
     };
     unsafe { key(column, strategy.number(), function, pg_sys::Datum::from(value)) }

@@ -6,6 +6,7 @@ use crate::error::{Result, internal};
 use crate::spi::{self, Mode, Row, arg, as_owner};
 use gundb_core::Dot;
 use pgrx::pg_sys::{self, Datum};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 fn number_arg(number: i32) -> spi::Arg {
@@ -67,7 +68,7 @@ pub struct Pending {
     pub key: Option<String>,
     pub dot: Dot,
     pub reason: String,
-    pub sqlstate: &'static str,
+    pub sqlstate: Cow<'static, str>,
 }
 
 /// When an event was first filed as pending, and how often it was tried.
@@ -88,7 +89,7 @@ pub fn insert_pending(number: i32, pending: &[Pending], before: &BTreeMap<Dot, T
                     arg::text_or_null(one.key.as_deref()),
                     arg::of(dot_type, Some(crate::call::ret::dot(&one.dot))),
                     arg::text(&one.reason),
-                    arg::text(one.sqlstate),
+                    arg::text(&one.sqlstate),
                     arg::of(pg_sys::TIMESTAMPTZOID, tried.map(|tried| tried.since)),
                     arg::of(pg_sys::INT4OID, Some(tried.map_or(1, |tried| tried.tries + 1).into())),
                 ];

@@ -7,6 +7,7 @@ use crate::view::table::ViewTable;
 use gundb_core::fold::{Appended, FoldEvent, group_by_id};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, StreamId};
+use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
 /// A key's bytes stand in an index entry.
@@ -16,6 +17,8 @@ const KEY_BYTES_MAX: usize = 2_560;
 pub struct Group {
     pub key: Vec<Datum>,
     pub events: Vec<Appended>,
+    /// Where each of them lies, for a view whose reducer is given whole events.
+    pub places: Vec<pg_sys::ItemPointerData>,
 }
 
 /// Some events as one view reads them. Keys ascend, so that whoever locks them does so in one order.
@@ -75,7 +78,7 @@ impl Batch {
             // Where the key can be read, it says whose row lacks the event.
             let key = view.view.key.of(&seen).ok().flatten();
             let key = key.map(|key| shown(&key));
-            self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
+            self.pending.push(Pending { key, dot, reason, sqlstate: "22P02".into() });
         };
         match view.view.read(&seen) {
             Ok(Reading::NotTaken) => {}
@@ -86,8 +89,12 @@ impl Batch {
                     return cannot(format!("the key is longer than {KEY_BYTES_MAX} bytes"));
                 }
                 if fits(&bytes) {
-                    let group = self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
+                    let new = || Group { key, events: Vec::new(), places: Vec::new() };
+                    let group = self.groups.entry(bytes).or_insert_with(new);
                     group.events.push(Appended { id: event.id, mark: event.mark, effect });
+                    if view.record.reducer.is_some() {
+                        group.places.push(event.place);
+                    }
                 }
             }
             Err(error) => cannot(error.to_string()),

@@ -12,7 +12,8 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
-use crate::view::merge::{self, Fold, Folded, NewRow};
+use crate::view::merge::{self, Fold, NewRow, Taken};
+use crate::view::replay;
 use crate::view::table::ViewTable;
 use gundb_core::fold::{Outcome, RowState};
 use gundb_core::view::KeyPart;
@@ -36,13 +37,6 @@ struct Besides {
     pending: Vec<Pending>,
 }
 
-/// A key with its state and row.
-struct Built {
-    bytes: Vec<u8>,
-    key: Vec<Datum>,
-    folded: Folded,
-}
-
 /// Takes all rows of a view away; readers see them until the transaction commits.
 pub fn empty(view: Oid) -> Result<()> {
     crate::spi::as_table_owner(view, || guard::writing(view, || catalog::delete_rows(view)))
@@ -58,10 +52,9 @@ pub unsafe fn fill(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable
         fold_all(relation, stream, view, As::OfNow, &BTreeSet::new(), |part| {
             for chunk in part.chunks(ROWS_AT_ONCE) {
                 let keys = chunk.iter().map(|built| built.bytes.as_slice()).collect::<Vec<_>>();
-                let states = chunk.iter().map(|built| built.folded.0.encode()).collect::<Vec<_>>();
+                let states = chunk.iter().map(|built| built.state.clone()).collect::<Vec<_>>();
                 catalog::insert_states(view.number, &keys, &states)?;
-                let row =
-                    |built: &Built| Some(NewRow { key: built.key.clone(), values: Some(built.folded.1.clone()?) });
+                let row = |built: &Taken| Some(NewRow { key: built.key.clone(), values: Some(built.values.clone()?) });
                 let written = chunk.iter().filter_map(row).collect::<Vec<_>>();
                 merge::write(view, &written, &[])?;
                 rows += written.len() as u64;
@@ -115,7 +108,7 @@ pub unsafe fn check(
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
     unsafe {
         fold_all(relation, stream, view, As::OfSnapshot, &pending, |part| {
-            for Built { bytes, key, folded: (state, values) } in part {
+            for Taken { bytes, key, state, values, .. } in part {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
                     texts.iter().cloned().chain(values.iter().map(|value| value.sql_text())).collect::<Vec<_>>()
@@ -127,7 +120,7 @@ pub unsafe fn check(
                     (Some(expected), Some(row)) if !same(view, &expected, &row) => found(&label, "the row differs"),
                     _ => {}
                 }
-                if states.remove(bytes).is_none_or(|stored| stored != state.encode()) {
+                if states.remove(bytes).is_none_or(|stored| !is_same_state(view, &stored, state)) {
                     found(&label, "the state differs");
                 }
             }
@@ -140,12 +133,28 @@ pub unsafe fn check(
     }
     for (bytes, state) in states {
         // A state without an event is that of a key whose events are all pending.
-        if !state.is_empty() && RowState::decode(&state).is_ok_and(|state| state.exists()) {
+        if !state.is_empty() && has_row(view, &state) {
             let key = gundb_core::view::decode_key(&bytes).unwrap_or_default();
             found(&key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", "), "the state should not be");
         }
     }
     Ok(())
+}
+
+/// Whether two stored states are the same. Of a reducer's, the latest must be: what else is kept depends on how events
+/// came.
+fn is_same_state(view: &ViewTable, a: &[u8], b: &[u8]) -> bool {
+    a == b
+        || view.record.reducer.is_some()
+            && matches!((replay::decoded(a), replay::decoded(b)), (Ok(a), Ok(b)) if a.latest() == b.latest())
+}
+
+/// Whether a stored state is that of a key with a row.
+fn has_row(view: &ViewTable, state: &[u8]) -> bool {
+    match view.record.reducer {
+        Some(_) => replay::decoded(state).is_ok_and(|state| state.latest().is_some()),
+        None => RowState::decode(state).is_ok_and(|state| state.exists()),
+    }
 }
 
 /// A row's key in the texts that gundb gives its values; what cannot be read stays as it is, and belongs to no event.
@@ -175,7 +184,7 @@ unsafe fn fold_all(
     view: &ViewTable,
     at: As,
     left_out: &BTreeSet<gundb_core::Dot>,
-    mut part_done: impl FnMut(&[Built]) -> Result<()>,
+    mut part_done: impl FnMut(&[Taken]) -> Result<()>,
 ) -> Result<Besides> {
     let table = StreamTable { name: stream.name.clone(), stream: stream.id, table: stream.table };
     let (mut events, mut authors) = (0, BTreeSet::new());
@@ -184,7 +193,7 @@ unsafe fn fold_all(
         authors.insert((site, lane.run()));
     })?;
     // An id that several authors accepted counts once, so its events must come together.
-    if !view.shape.is_causal() && authors.len() <= 1 {
+    if view.record.reducer.is_none() && !view.shape.is_causal() && authors.len() <= 1 {
         let folded = unsafe { fold_running(relation, stream, view, at, left_out)? };
         if let Some((built, besides)) = folded {
             part_done(&built)?;
@@ -208,13 +217,19 @@ unsafe fn fold_all(
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
         }
+        if let Some(reducer) = &view.record.reducer {
+            let taken = unsafe { replay::take(relation, stream, view, reducer, batch.groups, None, Ids::MayRepeat)? };
+            besides.pending.extend(taken.1);
+            part_done(&taken.0)?;
+            continue;
+        }
         let mut built = Vec::with_capacity(batch.groups.len());
         for (bytes, group) in batch.groups {
             let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
-            let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
+            let (state, values) = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
             contexts.done()?;
             besides.pending.append(&mut fold.pending);
-            built.push(Built { bytes, key: group.key, folded });
+            built.push(Taken { bytes, key: group.key, state: state.encode(), values, existed: false });
         }
         part_done(&built)?;
     }
@@ -234,7 +249,7 @@ unsafe fn fold_running(
     view: &ViewTable,
     at: As,
     left_out: &BTreeSet<gundb_core::Dot>,
-) -> Result<Option<(Vec<Built>, Besides)>> {
+) -> Result<Option<(Vec<Taken>, Besides)>> {
     let contexts = Lookup::new(stream.id);
     let mut states: BTreeMap<Vec<u8>, (Vec<Datum>, RowState)> = BTreeMap::new();
     let mut batch = Batch::default();
@@ -268,7 +283,7 @@ unsafe fn fold_running(
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
         let Ok(values) = state.values() else { return Ok(None) };
-        built.push(Built { bytes, key, folded: (state, values) });
+        built.push(Taken { bytes, key, state: state.encode(), values, existed: false });
     }
     let besides = Besides { skipped: batch.skipped, pending: batch.pending };
     if !whole {

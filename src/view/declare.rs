@@ -1,13 +1,15 @@
 //! The functions that make, drop, rebuild and check views.
 
 use crate::call::{Call, ret};
-use crate::catalog::{self, ViewRecord};
+use crate::catalog::{self, ReducerRecord, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
 use crate::stream::{self, Stream};
 use crate::view::table::ViewTable;
 use crate::view::{build, maintain};
-use crate::{admin, drops, scan, sql_function, stamp, transaction};
+use crate::{admin, drops, jsonb, scan, sql_function, stamp, transaction};
+use gundb_core::Printer;
+use gundb_core::fold::REDUCED_BYTES_MAX;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
@@ -29,35 +31,70 @@ sql_function! {
             filter: call.text(5).map(str::to_owned),
             deletes: call.text_array(6)?.unwrap_or_default(),
             strict: call.required(call.bool(7), "strict")?,
+            reducer: None,
         };
-        let wanted = ViewTable::read(record)?;
-        let table = own_stream(stream_name)?;
-        let place = catalog::place_of(Some(name))?;
-        let Some(table_name) = place.table.clone() else {
-            return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
-        };
-        if let Some(relation) = catalog::find_table(&place)? {
-            return already_there(&wanted, relation);
-        }
-        catalog::lock_appenders(table)?;
-        // What this transaction has appended so far is brought into the views that are there, before there is one more.
-        // SAFETY: the relation is open.
-        with_stream(table, |relation, stream| unsafe { maintain::take_in(relation, stream) })?;
-        let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;
-        let number = catalog::insert_view(made, &wanted.record)?;
-        catalog::set_maintained(table, true)?;
-        // SAFETY: the table exists; it was looked up in this transaction.
-        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
-        let view = wanted.with_table(made, number);
-        with_stream(table, |relation, stream| {
-            // SAFETY: the relation is open, and appenders are locked out.
-            unsafe {
-                build::fill(relation, stream, &view)?;
-                all_viewed(relation, stream);
-            }
-            Ok(Datum::from(made))
-        })
+        create(name, ViewTable::read(record)?)
     }
+}
+
+sql_function! {
+    /// `create_reducer_view(name, stream, reducer, initial, key)`
+    fn gundb_create_reducer_view(call) {
+        let name = call.required(call.text(0), "name")?;
+        let function = Oid::from(call.required(call.arg(2), "reducer")?.value() as u32);
+        let initial = call.required(call.bytes(3), "initial")?;
+        let mut printer = Printer::new(REDUCED_BYTES_MAX);
+        jsonb::print(initial, &mut printer)
+            .map_err(|_| Error::new(state::TOO_LARGE, "argument \"initial\" is too large or too deep"))?;
+        let record = ViewRecord {
+            relation: Oid::INVALID,
+            number: NONE,
+            stream: call.required(call.text(1), "stream")?.to_owned(),
+            columns: "{}".to_owned(),
+            key: call.required(call.text(4), "key")?.to_owned(),
+            types: None,
+            filter: None,
+            deletes: Vec::new(),
+            strict: false,
+            reducer: Some(ReducerRecord { function, initial: printer.finish() }),
+        };
+        create(name, ViewTable::read(record)?)
+    }
+}
+
+/// Makes a view, unless it is there.
+fn create(name: &str, wanted: ViewTable) -> Result<Datum> {
+    let stream_name = &wanted.record.stream;
+    let table = own_stream(stream_name)?;
+    let reducer = wanted.record.reducer.as_ref().map(|reducer| catalog::reducer_name(reducer.function)).transpose()?;
+    let place = catalog::place_of(Some(name))?;
+    let Some(table_name) = place.table.clone() else {
+        return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
+    };
+    if let Some(relation) = catalog::find_table(&place)? {
+        return already_there(&wanted, relation);
+    }
+    catalog::lock_appenders(table)?;
+    // What this transaction has appended so far is brought into the views that are there, before there is one more.
+    // SAFETY: the relation is open.
+    with_stream(table, |relation, stream| unsafe { maintain::take_in(relation, stream) })?;
+    let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;
+    if let Some(reducer) = reducer {
+        catalog::tie_reducer(made, &reducer)?;
+    }
+    let number = catalog::insert_view(made, &wanted.record)?;
+    catalog::set_maintained(table, true)?;
+    // SAFETY: the table exists; it was looked up in this transaction.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
+    let view = wanted.with_table(made, number);
+    with_stream(table, |relation, stream| {
+        // SAFETY: the relation is open, and appenders are locked out.
+        unsafe {
+            build::fill(relation, stream, &view)?;
+            all_viewed(relation, stream);
+        }
+        Ok(Datum::from(made))
+    })
 }
 
 /// What a view that is there says to one who would make it.

@@ -11,6 +11,7 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
+use crate::view::replay;
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
@@ -21,13 +22,25 @@ use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
+/// What came of a key.
+pub struct Taken {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    /// Its state, encoded.
+    pub state: Vec<u8>,
+    /// Its row, if it has one.
+    pub values: Option<Vec<FoldValue>>,
+    /// Whether it had one before.
+    pub existed: bool,
+}
+
 /// A row as it is after a merge; without values it is none.
 pub struct NewRow {
     pub key: Vec<Datum>,
     pub values: Option<Vec<FoldValue>>,
 }
 
-/// Merges a batch into a view. Returns how many events it could not take.
+/// Merges a batch into a view. Returns how many of the events that are tried again it could not take either.
 ///
 /// # Safety
 /// `relation` is the stream's open table.
@@ -46,27 +59,20 @@ pub unsafe fn merge(
         let open = states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
-    let contexts = Lookup::new(stream.id);
+    let (taken, mut left_out) = match &view.record.reducer {
+        Some(reducer) => unsafe { replay::take(relation, stream, view, reducer, groups, Some(&found), ids)? },
+        None => unsafe { take(relation, stream, view, groups, &found, ids)? },
+    };
+    pending.append(&mut left_out);
     let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    for (bytes, Group { key, events }) in groups {
-        let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
-        let before = if stored.is_empty() {
-            RowState::empty(&view.shape)
-        } else {
-            RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
-        };
-        let mut fold = Fold::new(relation, stream, view, &contexts, &key);
-        let (after, values) = unsafe { fold.take(before.clone(), fold_events(events, ids))? };
-        contexts.done()?;
-        pending.append(&mut fold.pending);
-        let encoded = after.encode();
-        if encoded == stored {
+    for Taken { bytes, key, state, values, existed } in taken {
+        if found.get(&bytes).is_some_and(|stored| *stored == state) {
             continue;
         }
-        changed.push((bytes, encoded));
+        changed.push((bytes, state));
         match values {
             Some(values) => rows.push(NewRow { key, values: Some(values) }),
-            None if before.exists() => gone.push(NewRow { key, values: None }),
+            None if existed => gone.push(NewRow { key, values: None }),
             None => {}
         }
     }
@@ -83,7 +89,35 @@ pub unsafe fn merge(
     if !pending.is_empty() {
         catalog::insert_pending(view.number, &pending, tried)?;
     }
-    Ok(pending.len())
+    Ok(pending.iter().filter(|pending| tried.contains_key(&pending.dot)).count())
+}
+
+/// Takes events into columns, by key. Returns what could not be taken, besides.
+unsafe fn take(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    groups: BTreeMap<Vec<u8>, Group>,
+    found: &HashMap<Vec<u8>, Vec<u8>>,
+    ids: Ids,
+) -> Result<(Vec<Taken>, Vec<Pending>)> {
+    let contexts = Lookup::new(stream.id);
+    let (mut taken, mut pending) = (Vec::with_capacity(groups.len()), Vec::new());
+    for (bytes, Group { key, events, .. }) in groups {
+        let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
+        let before = if stored.is_empty() {
+            RowState::empty(&view.shape)
+        } else {
+            RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
+        };
+        let existed = before.exists();
+        let mut fold = Fold::new(relation, stream, view, &contexts, &key);
+        let (after, values) = unsafe { fold.take(before, fold_events(events, ids))? };
+        contexts.done()?;
+        pending.append(&mut fold.pending);
+        taken.push(Taken { bytes, key, state: after.encode(), values, existed });
+    }
+    Ok((taken, pending))
 }
 
 /// Writes rows that are, and takes away rows that are no more.
@@ -181,7 +215,7 @@ impl<'a> Fold<'a> {
                 key: Some(shown(self.key)),
                 dot: event.mark.dot(self.stream.id),
                 reason: self.reason(&failure),
-                sqlstate: "22003",
+                sqlstate: "22003".into(),
             });
             let values = before.values().map_err(|error| internal(format!("a view's state has no values: {error}")))?;
             return Ok((before, values));
@@ -210,16 +244,11 @@ impl<'a> Fold<'a> {
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
         let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
         let wanted = encode_key(self.key);
-        let own = run::site()?;
-        let to_come = transaction::with(|t| t.unviewed(self.stream.table));
-        let is_to_come = |mark: &Mark| {
-            mark.site == own && to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
-        };
         let mut all = Batch::default();
         unsafe {
             scan::walk(self.relation, self.which(), As::OfNow, |event| {
                 let dot = event.mark.dot(self.stream.id);
-                if !is_to_come(&event.mark)
+                if !is_to_come(self.stream, &event.mark)?
                     && !pending.contains(&dot)
                     && !self.pending.iter().any(|left_out| left_out.dot == dot)
                 {
@@ -236,13 +265,26 @@ impl<'a> Fold<'a> {
 
     /// Where the key's events are: by the stream's index where the view's key is the event's.
     fn which(&self) -> Which<'_> {
-        match (self.view.view.key.0.as_slice(), self.key, self.stream.by_key) {
-            ([part], [Datum::Text(text)], Some(index))
-                if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
-            {
-                Which::OfKey { index, key: text }
-            }
-            _ => Which::All,
+        match text_key(self.view, self.key).zip(self.stream.by_key) {
+            Some((key, index)) => Which::OfKey { index, key },
+            None => Which::All,
         }
     }
+}
+
+/// A key of the view where it is the event's own.
+pub fn text_key<'a>(view: &ViewTable, key: &'a [Datum]) -> Option<&'a str> {
+    match (view.view.key.0.as_slice(), key) {
+        ([part], [Datum::Text(text)]) if part.path.root == Root::Key && part.datum_type == DatumType::Text => {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an event is one that this transaction has appended and not brought into the views: it comes by itself.
+pub fn is_to_come(stream: &Stream, mark: &Mark) -> Result<bool> {
+    let to_come = transaction::with(|t| t.unviewed(stream.table));
+    let found = to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after);
+    Ok(found && mark.site == run::site()?)
 }

@@ -10,6 +10,8 @@
 //! | `contexts` | what authors had seen, looked up when asked for |
 //! | `maintain` | the trigger: own events into the views |
 //! | `merge` | a batch into the rows |
+//! | `replay` | a batch into the states that a reducer makes |
+//! | `reducer` | a user's reducer, called |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events: made, rebuilt, checked |
 //! | `declare` | the functions that make and drop views |
@@ -22,6 +24,8 @@ mod declare;
 mod guard;
 mod maintain;
 mod merge;
+mod reducer;
+mod replay;
 mod states;
 pub mod table;
 

@@ -64,7 +64,10 @@ impl ViewTable {
 
     /// Whether two views are the same, but for their tables.
     pub fn is_same(&self, other: &ViewTable) -> bool {
-        self.view == other.view && self.strict == other.strict && self.record.stream == other.record.stream
+        self.view == other.view
+            && self.strict == other.strict
+            && self.record.stream == other.record.stream
+            && self.record.reducer == other.record.reducer
     }
 }
 
@@ -73,7 +76,10 @@ fn parse(record: &ViewRecord) -> Result<View> {
         Error::new(state::INVALID_PARAMETER, format!("the {what} of the view cannot be read: {why}"))
             .hint("docs/folds.md tells the language of views.")
     };
-    let columns: Columns = record.columns.parse().map_err(|why| wrong("columns", format!("{why}")))?;
+    let columns = match record.reducer {
+        Some(_) => Columns::reduced(),
+        None => record.columns.parse().map_err(|why| wrong("columns", format!("{why}")))?,
+    };
     let key: Key = record.key.parse().map_err(|why| wrong("key", format!("{why}")))?;
     let filter = record.filter.as_deref().map(str::parse::<Filter>).transpose();
     let filter = filter.map_err(|why| wrong("filter", format!("{why}")))?;
