@@ -46,9 +46,9 @@ ROLLBACK TO s;
 INSERT INTO entries (type, key, data) VALUES ('Other', 'a', '{}');
 COMMIT;
 SELECT * FROM accounts WHERE key = 'a';
-INSERT INTO entries (type, key, data) SELECT 'Paid', 'k' || n % 7, jsonb_build_object('amount', n) FROM generate_series(1, 5000) AS n;
+INSERT INTO entries (type, key, data) SELECT 'Paid', 'k' || n % 7, jsonb_build_object('amount', n) FROM generate_series(1, 2000) AS n;
 INSERT INTO entries (type, key, data) SELECT 'Opened', 'k' || n, '{"limit": 1000000}' FROM generate_series(0, 6) AS n;
-INSERT INTO entries (type, key, data) SELECT 'Paid', 'k' || n % 7, jsonb_build_object('amount', n) FROM generate_series(1, 5000) AS n;
+INSERT INTO entries (type, key, data) SELECT 'Paid', 'k' || n % 7, jsonb_build_object('amount', n) FROM generate_series(1, 2000) AS n;
 SELECT * FROM accounts ORDER BY key;
 INSERT INTO entries (type) VALUES ('Paid');
 SELECT view, stream, key, columns, types, filter, delete, strict, rows, skipped, pending, reducer, initial FROM gundb.view;
@@ -251,11 +251,11 @@ DROP FUNCTION elsewhere."The Same";
 -- Rights
 -- ---------------------------------------------------------------------------------------------------------------------
 
-CREATE ROLE gundb_maker;
-CREATE ROLE gundb_appender;
-CREATE SCHEMA shop AUTHORIZATION gundb_maker;
-SELECT gundb.grant_admin('gundb_maker');
-SET ROLE gundb_maker;
+CREATE ROLE gundb_reducer_maker;
+CREATE ROLE gundb_reducer_appender;
+CREATE SCHEMA shop AUTHORIZATION gundb_reducer_maker;
+SELECT gundb.grant_admin('gundb_reducer_maker');
+SET ROLE gundb_reducer_maker;
 SELECT gundb.create_stream('orders', 'shop.orders');
 CREATE FUNCTION shop.who(state jsonb, event gundb.event) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN jsonb_build_object('user', current_user, 'path', current_setting('search_path')); END $$;
 CREATE FUNCTION shop.escapes(state jsonb, event gundb.event) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('role', 'none', false); RETURN state; END $$;
@@ -263,12 +263,12 @@ CREATE FUNCTION shop.writes(state jsonb, event gundb.event) RETURNS jsonb IMMUTA
 SELECT gundb.create_reducer_view('shop.who', 'orders', 'shop.who(jsonb, gundb.event)');
 SELECT gundb.create_reducer_view('shop.escapes', 'orders', 'shop.escapes(jsonb, gundb.event)');
 SELECT gundb.create_reducer_view('shop.writes', 'orders', 'shop.writes(jsonb, gundb.event)');
-GRANT USAGE ON SCHEMA shop TO gundb_appender;
-GRANT INSERT ON shop.orders TO gundb_appender;
+GRANT USAGE ON SCHEMA shop TO gundb_reducer_appender;
+GRANT INSERT ON shop.orders TO gundb_reducer_appender;
 REVOKE EXECUTE ON FUNCTION shop.who FROM PUBLIC;
 RESET ROLE;
 -- It runs as the view's owner, whoever appends; and cannot become another.
-SET ROLE gundb_appender;
+SET ROLE gundb_reducer_appender;
 INSERT INTO shop.orders (type, key) VALUES ('A', 'k');
 SELECT current_user;
 SELECT a.state, a.answer FROM pg_temp.attempt('SELECT * FROM shop.who') AS a;
@@ -278,21 +278,23 @@ SELECT view, reason, sqlstate FROM gundb.pending WHERE view::text LIKE 'shop.%' 
 -- The owner needs the right to execute it: when the view is made, and later.
 CREATE FUNCTION others(state jsonb, event gundb.event) RETURNS jsonb IMMUTABLE LANGUAGE sql AS $$ SELECT state $$;
 REVOKE EXECUTE ON FUNCTION others FROM PUBLIC;
-SET ROLE gundb_maker;
+SET ROLE gundb_reducer_maker;
 SELECT a.state, a.answer FROM pg_temp.attempt($$SELECT gundb.create_reducer_view('shop.others', 'orders', 'public.others(jsonb, gundb.event)')$$) AS a;
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION others TO gundb_maker;
-SET ROLE gundb_maker;
+GRANT EXECUTE ON FUNCTION others TO gundb_reducer_maker;
+SET ROLE gundb_reducer_maker;
 SELECT gundb.create_reducer_view('shop.others', 'orders', 'public.others(jsonb, gundb.event)');
 SELECT * FROM shop.others;
 RESET ROLE;
-REVOKE EXECUTE ON FUNCTION others FROM gundb_maker;
+REVOKE EXECUTE ON FUNCTION others FROM gundb_reducer_maker;
 INSERT INTO shop.orders (type, key) VALUES ('A', 'l');
 SELECT key, reason, sqlstate FROM gundb.pending WHERE view = 'shop.others'::regclass;
-SET ROLE gundb_appender;
+SET ROLE gundb_reducer_appender;
 SELECT statement, a.state, a.answer FROM unnest(ARRAY[$$SELECT gundb.create_reducer_view('shop.mine', 'orders', 'shop.who(jsonb, gundb.event)')$$, $$SELECT gundb.drop_view('shop.who')$$, $$SELECT gundb.rebuild_view('shop.who')$$]) AS statement, pg_temp.attempt(statement) AS a;
 RESET ROLE;
 
 -- The end: views become plain tables, and nothing of gundb's holds on to them.
 SELECT gundb.uninstall();
 \d chains
+DROP OWNED BY gundb_reducer_maker, gundb_reducer_appender CASCADE;
+DROP ROLE gundb_reducer_maker, gundb_reducer_appender;
