@@ -8,6 +8,7 @@ use crate::error::{Error, Result, state};
 use crate::{catalog, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
+use std::ffi::CStr;
 
 /// The catalog pg_inherits, which pgrx does not name.
 const INHERITS: Oid = unsafe { core::mem::transmute::<u32, Oid>(2611) };
@@ -68,7 +69,7 @@ unsafe extern "C-unwind" fn object_access(
         match class {
             // A table's triggers go before the table does, so the stamp trigger stands for its stream.
             pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
-            DEFAULTS if !ALLOWED.get() => boundary::entry(|| refuse_default(object)),
+            DEFAULTS if !ALLOWED.get() && is_default_of_state(object) => boundary::entry(|| refuse_default(object)),
             // A primary key may be dropped by its index alone, or by its constraint, which takes the index along. What
             // PostgreSQL drops for its own ends, as REINDEX CONCURRENTLY does, has been replaced.
             pg_sys::RelationRelationId if !ALLOWED.get() && !is_internal(arg) && is_lasting_index(object) => {
@@ -108,6 +109,22 @@ unsafe fn is_lasting_index(relation: Oid) -> bool {
     unsafe {
         pg_sys::get_rel_relkind(relation) as u8 == pg_sys::RELKIND_INDEX
             && pg_sys::get_rel_persistence(relation) as u8 != pg_sys::RELPERSISTENCE_TEMP
+    }
+}
+
+/// Whether a default could be that of a reducer view's column. Likewise.
+unsafe fn is_default_of_state(default: Oid) -> bool {
+    unsafe extern "C-unwind" {
+        fn GetAttrDefaultColumnAddress(default: Oid) -> pg_sys::ObjectAddress;
+    }
+    unsafe {
+        let column = GetAttrDefaultColumnAddress(default);
+        let (table, number) = (column.objectId, column.objectSubId as i16);
+        if table == Oid::INVALID || pg_sys::get_atttype(table, number) != pg_sys::JSONBOID {
+            return false;
+        }
+        let name = pg_sys::get_attname(table, number, true);
+        !name.is_null() && CStr::from_ptr(name) == c"state"
     }
 }
 

@@ -116,7 +116,8 @@ impl Reducer {
         // SAFETY: the text outlives the call; the value is copied before the memory is emptied.
         unsafe {
             let datum = try_pg(|| {
-                let before = core::mem::replace(&mut *(&raw mut pg_sys::CurrentMemoryContext), call_memory);
+                let before = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = call_memory;
                 let datum = DirectFunctionCall1Coll(Some(jsonb_in), Oid::INVALID, Datum::from(source));
                 pg_sys::CurrentMemoryContext = before;
                 datum
@@ -175,7 +176,8 @@ impl Reducer {
             let function = (*self.frame.info.flinfo).fn_addr.ok_or_else(|| internal("a function has no address"))?;
             Ok(try_pg(|| {
                 // Switched to in here: an error is kept where memory was taken from outside.
-                let before = core::mem::replace(&mut *(&raw mut pg_sys::CurrentMemoryContext), call_memory);
+                let before = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = call_memory;
                 let result = function(frame.cast());
                 let result = (!(*frame).info.isnull).then(|| Datum::from(pg_detoast_datum(result.cast_mut_ptr())));
                 pg_sys::CurrentMemoryContext = before;

@@ -207,12 +207,15 @@ fn merge(acts: &[Act<'_>], column: usize) -> Result<FoldValue, FoldError> {
     Ok(FoldValue::Crdt(merged))
 }
 
+/// A state, and what was left out of it.
+pub type Reduced<R> = (Option<String>, Vec<Refused<<R as Reduce>::Refusal>>);
+
 /// What a reducer makes of a key's events, each id once: all of them in total order, but those that it refuses. None where it took none.
 pub fn reduced<R: Reduce>(
     initial: &str,
     mut events: Vec<Placed<R::Event>>,
     reducer: &mut R,
-) -> Result<(Option<String>, Vec<Refused<R::Refusal>>), R::Failure> {
+) -> Result<Reduced<R>, R::Failure> {
     events.sort_by_key(|event| event.mark);
     let (mut state, mut refused) = (None, Vec::new());
     for Placed { mark, event } in events {
