@@ -244,8 +244,8 @@ SQL
 }
 
 drop_reducer_view() {
-    drop_views
-    prepare -c 'DROP FUNCTION bench.reduced(jsonb, gundb.event)'
+    prepare -c "SELECT gundb.drop_view('stock')" -c "SELECT gundb.drop_stream('viewed')" \
+        -c 'DROP FUNCTION bench.reduced(jsonb, gundb.event), bench.reduced(jsonb, plain)' -c 'DROP TABLE plain, by_hand'
 }
 
 reducers() {
