@@ -76,8 +76,6 @@ pub enum As {
 /// An event as it is stored. Lives until the next one is read.
 pub struct Stored<'a> {
     pub mark: Mark,
-    /// Where it lies; an event stays where it is.
-    pub place: pg_sys::ItemPointerData,
     pub id: Uuid,
     pub kind: &'a str,
     pub key: Option<&'a str>,
@@ -203,7 +201,6 @@ unsafe fn stored<'a>(slot: *mut pg_sys::TupleTableSlot) -> Stored<'a> {
                 seq: values[column::SEQ].value() as u64,
                 epoch: values[column::EPOCH].value() as u64,
             },
-            place: (*slot).tts_tid,
             id: Uuid::from_bytes(sixteen(values[column::ID])),
             kind: text_of(values[column::TYPE]),
             key: (!nulls[column::KEY]).then(|| text_of(values[column::KEY])),
@@ -333,6 +330,31 @@ impl Scan {
                 compares(column::SEQ, Strategy::Equal, seq as i64),
             ];
             self.first(&mut keys, true).then(|| self.row())
+        }
+    }
+
+    /// The event at a mark, as a value of a row type that begins as `gundb.event` does.
+    ///
+    /// # Safety
+    /// As for `head`; `descriptor` is that of the row type.
+    pub unsafe fn composite(&mut self, mark: &Mark, descriptor: pg_sys::TupleDesc) -> Result<pg_sys::Datum> {
+        let site = *mark.site.0.as_bytes();
+        unsafe {
+            let mut keys = [
+                equals_site(&site),
+                compares(column::LANE, Strategy::Equal, to_stored(mark.lane.to_bits())),
+                compares(column::SEQ, Strategy::Equal, mark.seq as i64),
+            ];
+            if !self.first(&mut keys, true) {
+                return Err(internal("an event is not where it was"));
+            }
+            let slot = &mut *self.slot;
+            pg_sys::slot_getsomeattrs(slot, column::COUNT as i32);
+            let tuple = pg_sys::heap_form_tuple(descriptor, slot.tts_values, slot.tts_isnull);
+            let event = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
+            // Lets go of the page at once: a subtransaction may end before the next probe.
+            pg_sys::ExecClearTuple(slot);
+            Ok(event)
         }
     }
 

@@ -7,7 +7,6 @@ use crate::view::table::ViewTable;
 use gundb_core::fold::{Appended, FoldEvent, group_by_id};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, StreamId};
-use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
 /// A key's bytes stand in an index entry.
@@ -17,8 +16,6 @@ const KEY_BYTES_MAX: usize = 2_560;
 pub struct Group {
     pub key: Vec<Datum>,
     pub events: Vec<Appended>,
-    /// Where each of them lies, for a view whose reducer is given whole events.
-    pub places: Vec<pg_sys::ItemPointerData>,
 }
 
 /// Some events as one view reads them. Keys ascend, so that whoever locks them does so in one order.
@@ -89,12 +86,8 @@ impl Batch {
                     return cannot(format!("the key is longer than {KEY_BYTES_MAX} bytes"));
                 }
                 if fits(&bytes) {
-                    let new = || Group { key, events: Vec::new(), places: Vec::new() };
-                    let group = self.groups.entry(bytes).or_insert_with(new);
+                    let group = self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
                     group.events.push(Appended { id: event.id, mark: event.mark, effect });
-                    if view.record.reducer.is_some() {
-                        group.places.push(event.place);
-                    }
                 }
             }
             Err(error) => cannot(error.to_string()),

@@ -7,18 +7,19 @@
 //! Must hold: it lives within one [`crate::spi::as_table_owner`], whose role and search path the function runs under;
 //! nothing of ours is written while it lives.
 //!
-//! Unsafe: the function manager, tuples.
+//! Unsafe: the function manager.
 
 use crate::boundary::{check_interrupts, objection, try_pg};
 use crate::catalog::{self, ReducerRecord};
 use crate::error::{Failure, Result, internal};
 use crate::jsonb::{self, JsonbError};
-use crate::scan::column;
+use crate::scan::{As, Scan, column};
 use crate::spi::{bytes_of, varlena};
+use crate::stream::Stream;
 use crate::subtransaction::Subtransaction;
 use core::mem::offset_of;
 use gundb_core::Printer;
-use gundb_core::fold::{REDUCED_BYTES_MAX, Reduce};
+use gundb_core::fold::{Mark, REDUCED_BYTES_MAX, Reduce};
 use gundb_core::schema::Stop;
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -57,13 +58,13 @@ struct Frame {
 const _: () = assert!(offset_of!(Frame, arguments) == size_of::<pg_sys::FunctionCallInfoBaseData>());
 
 pub struct Reducer {
-    relation: pg_sys::Relation,
     /// What every event is left out for, if the function cannot be called at all.
     refusal: Option<Refusal>,
     frame: Box<Frame>,
     /// Of the rows of `gundb.event`: what the stream's table has besides is not given.
     descriptor: pg_sys::TupleDesc,
     subtransaction: Option<Subtransaction>,
+    events: Scan,
     /// The last state: its text, and the jsonb that the function is given.
     state: Option<(String, Datum)>,
     /// Holds the function's own memory, the descriptor and the last state.
@@ -75,7 +76,7 @@ pub struct Reducer {
 impl Reducer {
     /// # Safety
     /// `relation` is the stream's table, open for as long as the value lives.
-    pub unsafe fn new(relation: pg_sys::Relation, record: &ReducerRecord) -> Result<Reducer> {
+    pub unsafe fn new(relation: pg_sys::Relation, stream: &Stream, record: &ReducerRecord) -> Result<Reducer> {
         let event = catalog::extension()?.event;
         let mut memory = PgMemoryContexts::new("gundb reducer");
         let kept = memory.value();
@@ -95,7 +96,9 @@ impl Reducer {
             let base = pg_sys::FunctionCallInfoBaseData { flinfo: info, nargs: 2, ..Default::default() };
             let frame = Box::new(Frame { info: base, arguments: Default::default() });
             let call_memory = PgMemoryContexts::new("gundb call of a reducer");
-            Ok(Reducer { relation, refusal, frame, descriptor, subtransaction: None, state: None, memory, call_memory })
+            let events = Scan::begin(relation, stream.primary_key, As::OfNow);
+            let (subtransaction, state) = (None, None);
+            Ok(Reducer { refusal, frame, descriptor, subtransaction, events, state, memory, call_memory })
         }
     }
 
@@ -138,39 +141,18 @@ impl Reducer {
         }
     }
 
-    /// An event as the function is given it.
-    unsafe fn event(&mut self, mut place: pg_sys::ItemPointerData) -> Result<Datum> {
-        let (relation, descriptor) = (self.relation, self.descriptor);
-        // SAFETY: the slot is made, filled and dropped here, so that it holds nothing when the subtransaction ends.
-        unsafe {
-            self.call_memory.switch_to(|_| {
-                let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version;
-                let fetch = fetch.ok_or_else(|| internal("the table's access method cannot fetch a row"))?;
-                let mut now =
-                    pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
-                let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
-                if !fetch(relation, &mut place, &mut now, slot) {
-                    return Err(internal("an event is not where it was"));
-                }
-                pg_sys::slot_getsomeattrs(slot, column::COUNT as i32);
-                let tuple = pg_sys::heap_form_tuple(descriptor, (*slot).tts_values, (*slot).tts_isnull);
-                let event = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
-                pg_sys::ExecDropSingleTupleTableSlot(slot);
-                Ok(event)
-            })
-        }
-    }
-
     /// Calls the function. The outer failure is ours, the inner one the function's.
-    unsafe fn call(&mut self, state: &str, place: pg_sys::ItemPointerData) -> Result<Result<Option<Datum>>> {
+    unsafe fn call(&mut self, state: &str, mark: &Mark) -> Result<Result<Option<Datum>>> {
         if objection() == Some(Stop::Interrupted) {
             check_interrupts()?;
         }
         // SAFETY: two arguments of the types that the function was declared with when the view was made; those of a
         // function never change. What it returns lies in the memory of the call.
         unsafe {
-            let arguments = [self.given(state)?, self.event(place)?];
-            self.frame.arguments = arguments.map(|value| pg_sys::NullableDatum { value, isnull: false });
+            let state = self.given(state)?;
+            let (events, descriptor) = (&mut self.events, self.descriptor);
+            let event = self.call_memory.switch_to(|_| events.composite(mark, descriptor))?;
+            self.frame.arguments = [state, event].map(|value| pg_sys::NullableDatum { value, isnull: false });
             self.frame.info.isnull = false;
             let (frame, call_memory) = (&raw mut *self.frame, self.call_memory.value());
             let function = (*self.frame.info.flinfo).fn_addr.ok_or_else(|| internal("a function has no address"))?;
@@ -188,16 +170,12 @@ impl Reducer {
 }
 
 impl Reduce for Reducer {
-    /// Where it lies in the stream's table.
-    type Event = pg_sys::ItemPointerData;
+    /// Where it stands in the stream.
+    type Event = Mark;
     type Refusal = Refusal;
     type Failure = Failure;
 
-    fn reduce(
-        &mut self,
-        state: &str,
-        place: &pg_sys::ItemPointerData,
-    ) -> Result<core::result::Result<String, Refusal>> {
+    fn reduce(&mut self, state: &str, mark: &Mark) -> Result<core::result::Result<String, Refusal>> {
         if let Some(refusal) = &self.refusal {
             return Ok(Err(refusal.clone()));
         }
@@ -205,7 +183,7 @@ impl Reduce for Reducer {
             self.subtransaction = Some(Subtransaction::begin()?);
         }
         // SAFETY: the relation is open.
-        let called = unsafe { self.call(state, *place)? };
+        let called = unsafe { self.call(state, mark)? };
         let refused = |sqlstate, reason: String| Ok(Err(Refusal::new(sqlstate, reason)));
         let outcome = match called {
             Ok(Some(datum)) => {

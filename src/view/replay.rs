@@ -12,16 +12,12 @@ use crate::view::batch::{Batch, Group, Ids, shown};
 use crate::view::merge::{Taken, is_to_come, text_key};
 use crate::view::reducer::Reducer;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{FoldValue, Mark, Placed, Reduction};
+use gundb_core::fold::{Appended, FoldValue, Mark, Placed, Reduction};
 use gundb_core::{Datum, Dot};
 use pgrx::pg_sys;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use uuid::Uuid;
-
-/// An event as the reducer is given it: where it lies.
-type Event = Placed<pg_sys::ItemPointerData>;
 
 /// Takes events in, by key. `found` are the states of the keys, locked; None: each key is made anew, and all of its
 /// events are here. Returns what could not be taken, besides.
@@ -40,15 +36,13 @@ pub unsafe fn take(
     let (mut taken, mut pending) = (Vec::with_capacity(groups.len()), Vec::new());
     as_table_owner(view.relation, || {
         // SAFETY: the relation stays open.
-        let mut reducer = unsafe { Reducer::new(relation, record)? };
+        let mut reducer = unsafe { Reducer::new(relation, stream, record)? };
         let replay = Replay { relation, stream, view, left_out: OnceCell::new() };
         for (bytes, group) in groups {
             let stored = found.and_then(|found| found.get(&bytes)).map_or(&[][..], Vec::as_slice);
             let mut state = decoded(stored)?;
             let existed = state.latest().is_some();
-            let Group { key, events, places } = group;
-            let mut batch =
-                events.into_iter().zip(places).map(|(event, place)| (event.id, event.mark, place)).collect();
+            let Group { key, events: mut batch } = group;
             if matches!(ids, Ids::MayRepeat) {
                 batch = first_of_each(batch);
                 if found.is_some() {
@@ -81,18 +75,17 @@ pub fn decoded(stored: &[u8]) -> Result<Reduction> {
     Reduction::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))
 }
 
-type Found = (Uuid, Mark, pg_sys::ItemPointerData);
-
-fn placed(found: Vec<Found>) -> Vec<Event> {
-    found.into_iter().map(|(_, mark, event)| Placed { mark, event }).collect()
+/// Events as the reducer is given them: where they stand.
+fn placed(events: Vec<Appended>) -> Vec<Placed<Mark>> {
+    events.into_iter().map(|event| Placed { mark: event.mark, event: event.mark }).collect()
 }
 
 /// Of each id the first in total order.
-fn first_of_each(mut found: Vec<Found>) -> Vec<Found> {
-    found.sort_by_key(|(_, mark, _)| *mark);
+fn first_of_each(mut events: Vec<Appended>) -> Vec<Appended> {
+    events.sort_by_key(|event| event.mark);
     let mut seen = BTreeSet::new();
-    found.retain(|(id, ..)| seen.insert(*id));
-    found
+    events.retain(|event| seen.insert(event.id));
+    events
 }
 
 /// Where a key's events are found again.
@@ -106,7 +99,7 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// The events of a key that count, after a place: held, not pending, not yet to come, the first of their ids.
-    unsafe fn held(&self, bytes: &[u8], key: &[Datum], after: Option<Mark>) -> Result<Vec<Event>> {
+    unsafe fn held(&self, bytes: &[u8], key: &[Datum], after: Option<Mark>) -> Result<Vec<Placed<Mark>>> {
         let by_key = text_key(self.view, key).zip(self.stream.by_key);
         let which = match (by_key, after, self.stream.by_hlc) {
             (Some((key, index)), Some(after), _) => Which::OfKeyFrom { index, key, from: after.hlc },
@@ -115,7 +108,7 @@ impl Replay<'_> {
             (None, ..) => Which::All,
         };
         let mut found = unsafe { self.found(bytes, which)? };
-        found.retain(|(_, mark, _)| Some(*mark) > after);
+        found.retain(|event| Some(event.mark) > after);
         let found = first_of_each(found);
         // An id whose first dot stands before the place was counted there.
         let found = if after.is_some() { unsafe { self.first_of_all(bytes, found)? } } else { found };
@@ -123,18 +116,18 @@ impl Replay<'_> {
     }
 
     /// Those of a key's events before which no other dot of their id counts.
-    unsafe fn first_of_all(&self, bytes: &[u8], events: Vec<Found>) -> Result<Vec<Found>> {
+    unsafe fn first_of_all(&self, bytes: &[u8], events: Vec<Appended>) -> Result<Vec<Appended>> {
         let mut first = Vec::with_capacity(events.len());
         for event in events {
-            let same = unsafe { self.found(bytes, Which::OfId { index: self.stream.by_id, id: event.0 })? };
-            if same.iter().all(|(_, mark, _)| *mark >= event.1) {
+            let same = unsafe { self.found(bytes, Which::OfId { index: self.stream.by_id, id: event.id })? };
+            if same.iter().all(|other| other.mark >= event.mark) {
                 first.push(event);
             }
         }
         Ok(first)
     }
 
-    unsafe fn found(&self, bytes: &[u8], which: Which) -> Result<Vec<Found>> {
+    unsafe fn found(&self, bytes: &[u8], which: Which) -> Result<Vec<Appended>> {
         let mut all = Batch::default();
         unsafe {
             scan::walk(self.relation, which, As::OfNow, |event| {
@@ -144,8 +137,7 @@ impl Replay<'_> {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let Some(Group { events, places, .. }) = all.groups.remove(bytes) else { return Ok(Vec::new()) };
-        Ok(events.into_iter().zip(places).map(|(event, place)| (event.id, event.mark, place)).collect())
+        Ok(all.groups.remove(bytes).map(|group| group.events).unwrap_or_default())
     }
 
     fn counts(&self, event: &Stored) -> Result<bool> {
