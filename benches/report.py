@@ -58,6 +58,11 @@ ROWS = [
     ),
     Row("INSERT … SELECT, a view maintained", "view-gundb", "view-hand", "row trigger", bar=5.0),
     Row("rebuild_view()", "rebuild-gundb", "rebuild-plain", "GROUP BY", bar=0.5),
+    *(
+        Row(f"INSERT of one event, a reducer view, {clients(n)}", f"reducer-single-{n}", f"reducer-hand-single-{n}", "row trigger")
+        for n in (1, 8)
+    ),
+    Row("INSERT … SELECT, a reducer view", "reducer-gundb", "reducer-hand", "row trigger"),
     Row("storage of an event", "storage-hot", "storage-simple", "simple table", unit=" B", bar=1.5),
     Row("read(), pages of 1,000", "log-gundb", "log-plain", "ordered SELECT", bar=0.4),
     Row("appends over many streams, 8 clients", "streams-many", "streams-one", "one stream", bar=0.9),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gundb beside a plain table on PostgreSQL 15, as one table of figures. `make bench` builds a release and calls this.
 #
-#   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy view storage read streams startup
+#   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy view reducer storage read streams startup
 #
 #   BENCH_ROUNDS=5     rounds of each row
 #   BENCH_SECONDS=3    of each measured run of pgbench
@@ -17,7 +17,7 @@ die() { printf 'bench: %s\n' "$@" >&2; exit 1; }
 
 usage() { sed -n '4,8s/^# *//p' "$0"; }
 
-readonly all_rows='insert append schema lock bulk copy view storage read streams startup'
+readonly all_rows='insert append schema lock bulk copy view reducer storage read streams startup'
 rows=' '
 for row in "${@:-all}"; do
     case $row in
@@ -230,6 +230,43 @@ views() {
     done
 }
 
+# A stream with a reducer view, and its rival: the plain table whose row trigger calls the same function.
+make_reducer_view() {
+    prepare <<SQL
+        SET client_min_messages = warning;
+        SELECT gundb.create_stream('viewed');
+        SELECT bench.make_twin('viewed', 'plain');
+        SELECT bench.make_reducer('gundb.event'), bench.make_reducer('plain');
+        SELECT gundb.create_reducer_view('stock', 'viewed', 'bench.reduced(jsonb, gundb.event)');
+        SELECT bench.keep_reduced_by_hand('plain');
+        CHECKPOINT;
+SQL
+}
+
+drop_reducer_view() {
+    prepare -c "SELECT gundb.drop_view('stock')" -c "SELECT gundb.drop_stream('viewed')" \
+        -c 'DROP FUNCTION bench.reduced(jsonb, gundb.event), bench.reduced(jsonb, plain)' -c 'DROP TABLE plain, by_hand'
+}
+
+reducers() {
+    local round clients
+    for ((round = 1; round <= rounds; round++)); do
+        say "reducer views, round $round of $rounds"
+        make_reducer_view
+        record reducer-gundb "$round" "$(events_a_second "$bulk_events" "$(statement_ms \
+            'INSERT INTO viewed (type, key, data) SELECT type, key, data FROM bench.source')")"
+        record reducer-hand "$round" "$(events_a_second "$bulk_events" "$(statement_ms \
+            'INSERT INTO plain (lane, seq, hlc, id, type, key, data) SELECT lane, seq, hlc, id, type, key, data FROM bench.source')")"
+        drop_reducer_view
+        for clients in 1 8; do
+            make_reducer_view
+            record "reducer-single-$clients" "$round" "$(rate "$clients" 1 view)"
+            record "reducer-hand-single-$clients" "$round" "$(rate "$clients" 1 plain -D n=0 -D base="$(base "$round" plain)")"
+            drop_reducer_view
+        done
+    done
+}
+
 # --- storage and reading ----------------------------------------------------------------------------------------------
 
 # make_log NAME CLIENTS EVENTS LIVES: a stream as life makes it, by transactions of one event, the server restarted now
@@ -382,13 +419,13 @@ startup() {
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-if wants insert append schema lock bulk copy view storage read; then
+if wants insert append schema lock bulk copy view reducer storage read; then
     start bench
     if wants insert append schema lock; then
         for clients in 1 8 32; do single "$clients"; done
         single 8 off
     fi
-    if wants bulk schema copy view; then make_source; fi
+    if wants bulk schema copy view reducer; then make_source; fi
     if wants bulk schema; then
         bulk bulk 'INSERT INTO hot (type, key, data) SELECT type, key, data FROM bench.source' \
             'INSERT INTO plain (lane, seq, hlc, id, type, key, data) SELECT lane, seq, hlc, id, type, key, data FROM bench.source'
@@ -398,6 +435,7 @@ if wants insert append schema lock bulk copy view storage read; then
             "\\copy plain (seq, hlc, id, type, key, data) FROM '$cluster_home/plain.copy'"
     fi
     if wants view; then views; fi
+    if wants reducer; then reducers; fi
     if wants storage read; then make_log log 8 "$bulk_events" 1; fi
     if wants storage; then storage; fi
     if wants read; then

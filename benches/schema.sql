@@ -178,6 +178,39 @@ BEGIN
 END
 $$;
 
+-- A reducer, for events of a row type: the stream's, or the plain table's.
+CREATE FUNCTION bench.make_reducer(event regtype) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format($f$
+        CREATE OR REPLACE FUNCTION bench.reduced(state jsonb, event %s) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $body$
+        BEGIN
+            RETURN state || jsonb_build_object(
+                'total', coalesce((state->>'total')::numeric, 0) + (event.data->>'quantity')::numeric,
+                'place', event.data->>'to',
+                'moves', coalesce((state->>'moves')::bigint, 0) + 1);
+        END
+        $body$ $f$, event);
+END
+$$;
+
+-- What people write by hand instead of a reducer view: a row trigger that calls the reducer.
+CREATE FUNCTION bench.keep_reduced_by_hand(plain regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE by_hand (key text PRIMARY KEY, state jsonb NOT NULL) WITH (fillfactor = 80);
+    CREATE OR REPLACE FUNCTION bench.reduced_by_hand() RETURNS trigger LANGUAGE plpgsql AS $f$
+    BEGIN
+        UPDATE by_hand SET state = bench.reduced(state, NEW) WHERE key = NEW.key;
+        IF NOT FOUND THEN
+            INSERT INTO by_hand AS h VALUES (NEW.key, bench.reduced('{}', NEW))
+            ON CONFLICT (key) DO UPDATE SET state = bench.reduced(h.state, NEW);
+        END IF;
+        RETURN NULL;
+    END
+    $f$;
+    EXECUTE format('CREATE TRIGGER by_hand AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION bench.reduced_by_hand()', plain);
+END
+$$;
+
 -- The same state by one GROUP BY.
 CREATE FUNCTION bench.grouped(plain regclass) RETURNS TABLE (key text, total numeric, place text, moves bigint)
 LANGUAGE plpgsql AS $$

@@ -29,7 +29,8 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text),
              gundb.detach_stream(text), gundb.define_event(text, text, jsonb, integer, regprocedure),
-             gundb.set_site_name(text), gundb.create_view(text, text, json, text, text[], text, text[], boolean)
+             gundb.set_site_name(text), gundb.create_view(text, text, json, text, text[], text, text[], boolean),
+             gundb.create_reducer_view(text, text, regprocedure, jsonb, text)
          TO %I', role);
 END
 $$;

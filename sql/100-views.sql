@@ -18,9 +18,11 @@ CREATE TABLE gundb.view_definition (
     types    text[],
     filter   text,
     deletes  text[]   NOT NULL,
-    strict   boolean  NOT NULL
+    strict   boolean  NOT NULL,
+    initial  jsonb
 );
 COMMENT ON TABLE gundb.view_definition IS 'The views of this site. gundb.view is for reading.';
+COMMENT ON COLUMN gundb.view_definition.initial IS 'What a reducer begins from; NULL for a view of columns. The function is the one that the default of the column "state" names: so PostgreSQL itself keeps it while the view stands, follows its renames, and dumps it.';
 CREATE INDEX view_definition_stream ON gundb.view_definition (stream);
 SELECT pg_catalog.pg_extension_config_dump('gundb.view_definition', '');
 
@@ -71,6 +73,23 @@ CREATE FUNCTION gundb.create_view(
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_create_view';
 COMMENT ON FUNCTION gundb.create_view(text, text, json, text, text[], text, text[], boolean) IS
     'Makes a view: a table, name or schema.name, with a row for each key of the stream''s events, folded as columns says (docs/folds.md) and maintained from now on in the transaction that appends. delete: types that delete a row. strict: an append that the view cannot fold fails, rather than being left pending. The same again: a notice, nothing else. Appends to the stream go on meanwhile.';
+CREATE FUNCTION gundb.create_reducer_view(
+    name text, stream text, reducer regprocedure, initial jsonb DEFAULT '{}', key text DEFAULT '@key'
+) RETURNS regclass
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_create_reducer_view';
+COMMENT ON FUNCTION gundb.create_reducer_view(text, text, regprocedure, jsonb, text) IS
+    'Makes a view with one column, state jsonb, besides its key: for each key what the reducer, an IMMUTABLE function f(state jsonb, event gundb.event) RETURNS jsonb, makes of initial, called with one event of the key after the other, in total order (docs/folds.md). It runs as the view''s owner. The same again: a notice, nothing else. Appends to the stream go on meanwhile.';
+CREATE FUNCTION gundb.view_reducer(view regclass) RETURNS regprocedure
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.refobjid::regprocedure
+      FROM pg_attribute a
+      JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
+     WHERE a.attrelid = view AND a.attname = 'state'
+$$;
+COMMENT ON FUNCTION gundb.view_reducer(regclass) IS 'The function that a reducer view calls: the one that the default of its column "state" names.';
 CREATE FUNCTION gundb.drop_view(view regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_drop_view';
 COMMENT ON FUNCTION gundb.drop_view(regclass) IS 'Drops a view; the stream stays. For the owner of its table. Fails where something depends on the table.';
@@ -117,13 +136,16 @@ CREATE VIEW gundb.view AS
            gundb.view_rows(d.relation) AS rows,
            coalesce((SELECT pg_catalog.sum(s.events) FROM gundb.view_skipped s WHERE s.view = d.number), 0)::bigint AS skipped,
            (SELECT pg_catalog.count(*) FROM gundb.view_pending p WHERE p.view = d.number) AS pending,
-           gundb.view_microseconds(d.relation) AS microseconds
+           gundb.view_microseconds(d.relation) AS microseconds,
+           CASE WHEN d.initial IS NOT NULL THEN gundb.view_reducer(d.relation) END AS reducer, d.initial
       FROM gundb.view_definition d;
 COMMENT ON VIEW gundb.view IS 'The views of this site.';
 COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted, which takes a scan; NULL for who may not read the view.';
 COMMENT ON COLUMN gundb.view.skipped IS 'Events that have no key in the view.';
 COMMENT ON COLUMN gundb.view.pending IS 'Events that the view could not fold; gundb.pending says why.';
 COMMENT ON COLUMN gundb.view.microseconds IS 'What maintaining the view has cost an event of its stream since the server started, on average; NULL while nothing is known.';
+COMMENT ON COLUMN gundb.view.reducer IS 'The function that makes the rows; NULL for a view of columns.';
+COMMENT ON COLUMN gundb.view.initial IS 'What the reducer begins from.';
 GRANT SELECT ON gundb.view TO PUBLIC;
 
 CREATE VIEW gundb.pending AS
@@ -134,4 +156,5 @@ COMMENT ON VIEW gundb.pending IS
 GRANT SELECT ON gundb.pending TO pg_monitor;
 
 REVOKE ALL ON FUNCTION gundb.maintain(), gundb.guard_view(),
-    gundb.create_view(text, text, json, text, text[], text, text[], boolean) FROM PUBLIC;
+    gundb.create_view(text, text, json, text, text[], text, text[], boolean),
+    gundb.create_reducer_view(text, text, regprocedure, jsonb, text) FROM PUBLIC;

@@ -1,13 +1,9 @@
 -- ====================================================================================================================
 -- gundb 0.1.0 to 0.2.0: views and CRDT values
 --
--- A line "-- include FILE" stands for a file of this folder, put in its place when the script is installed.
--- ====================================================================================================================
-
-\echo Use "ALTER EXTENSION gundb UPDATE" to load this file. \quit
-
--- include 090-crdt.sql
+-- A line "-- include 090-crdt.sql
 -- include 100-views.sql
+-- include 110-past.sql
 
 CREATE OR REPLACE FUNCTION gundb.grant_admin(role name) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -20,7 +16,8 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION gundb.create_stream(text, text, boolean), gundb.drop_stream(text),
              gundb.detach_stream(text), gundb.define_event(text, text, jsonb, integer, regprocedure),
-             gundb.set_site_name(text), gundb.create_view(text, text, json, text, text[], text, text[], boolean)
+             gundb.set_site_name(text), gundb.create_view(text, text, json, text, text[], text, text[], boolean),
+             gundb.create_reducer_view(text, text, regprocedure, jsonb, text)
          TO %I', role);
 END
 $$;

@@ -77,6 +77,12 @@ impl PgError {
             PgError(error)
         }
     }
+
+    /// Frees an error that is not passed on.
+    pub fn free(self) {
+        // SAFETY: as above; whoever passes an error on does not call this.
+        unsafe { pg_sys::FreeErrorData(self.0) };
+    }
 }
 
 impl core::fmt::Debug for PgError {

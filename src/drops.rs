@@ -8,9 +8,13 @@ use crate::error::{Error, Result, state};
 use crate::{catalog, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
+use std::ffi::CStr;
 
 /// The catalog pg_inherits, which pgrx does not name.
 const INHERITS: Oid = unsafe { core::mem::transmute::<u32, Oid>(2611) };
+
+/// The catalog pg_attrdef, likewise.
+const DEFAULTS: Oid = unsafe { core::mem::transmute::<u32, Oid>(2604) };
 
 thread_local! {
     static ALLOWED: Cell<bool> = const { Cell::new(false) };
@@ -65,6 +69,7 @@ unsafe extern "C-unwind" fn object_access(
         match class {
             // A table's triggers go before the table does, so the stamp trigger stands for its stream.
             pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
+            DEFAULTS if !ALLOWED.get() && is_default_of_state(object) => boundary::entry(|| refuse_default(object)),
             // A primary key may be dropped by its index alone, or by its constraint, which takes the index along. What
             // PostgreSQL drops for its own ends, as REINDEX CONCURRENTLY does, has been replaced.
             pg_sys::RelationRelationId if !ALLOWED.get() && !is_internal(arg) && is_lasting_index(object) => {
@@ -107,6 +112,22 @@ unsafe fn is_lasting_index(relation: Oid) -> bool {
     }
 }
 
+/// Whether a default could be that of a reducer view's column. Likewise.
+unsafe fn is_default_of_state(default: Oid) -> bool {
+    unsafe extern "C-unwind" {
+        fn GetAttrDefaultColumnAddress(default: Oid) -> pg_sys::ObjectAddress;
+    }
+    unsafe {
+        let column = GetAttrDefaultColumnAddress(default);
+        let (table, number) = (column.objectId, column.objectSubId as i16);
+        if table == Oid::INVALID || pg_sys::get_atttype(table, number) != pg_sys::JSONBOID {
+            return false;
+        }
+        let name = pg_sys::get_attname(table, number, true);
+        !name.is_null() && CStr::from_ptr(name) == c"state"
+    }
+}
+
 /// Raises if gundb finds a stream's events by the index.
 fn refuse_index(index: Oid) -> Result<()> {
     if catalog::find_extension()?.is_none() {
@@ -120,6 +141,18 @@ fn refuse_index(index: Oid) -> Result<()> {
 
 const WAYS_OUT: &str = "To drop the stream and its events: SELECT gundb.drop_stream('name'). To keep them in a plain \
                         table: SELECT gundb.detach_stream('name'). To remove gundb: SELECT gundb.uninstall().";
+
+/// Raises if the default ties a view to its reducer.
+fn refuse_default(default: Oid) -> Result<()> {
+    if catalog::find_extension()?.is_none() {
+        return Ok(());
+    }
+    let Some(label) = catalog::tied_by(default)? else { return Ok(()) };
+    Err(Error::new(state::IMMUTABLE, format!("cannot drop or change what makes the rows of view {label} of gundb"))
+        .detail("The default of its column \"state\" names the reducer.")
+        .hint("To drop the view: SELECT gundb.drop_view('name'). To remove gundb: SELECT gundb.uninstall().")
+        .into())
+}
 
 /// Raises if the trigger is a stream's stamp.
 fn refuse_stream(trigger: Oid) -> Result<()> {

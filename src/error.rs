@@ -46,6 +46,15 @@ impl Failure {
             own => own,
         }
     }
+
+    /// Whether it says something of the moment (a cancel, a conflict, what the server lacks) and nothing of what was
+    /// done: the same may go well at another time.
+    pub fn is_of_the_moment(&self) -> bool {
+        let sqlstate = self.sqlstate();
+        // Lost connections; conflicts; a lack of memory or disk; an operator's intervention; the system; damaged data.
+        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+        CLASSES.contains(&&sqlstate[..2]) || ["55P03", "XX001", "XX002"].contains(&sqlstate.as_str())
+    }
 }
 
 pub type Result<T> = core::result::Result<T, Failure>;

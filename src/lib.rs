@@ -8,6 +8,7 @@
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
+//! | `subtransaction` | work that can be undone |
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
 //! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |

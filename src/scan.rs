@@ -92,7 +92,11 @@ pub enum Which<'a> {
     OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
     /// Those of a key, by the index over (key, hlc).
     OfKey { index: pg_sys::Oid, key: &'a str },
-    /// Those that bear an id, by the index over (id, site, run).
+    /// Those of a key with a stamp of at least `from`, by the same index, in order of stamps.
+    OfKeyFrom { index: pg_sys::Oid, key: &'a str, from: Hlc },
+    /// Those with a stamp of at least `from`, by the index over hlc, in order of stamps.
+    From { index: pg_sys::Oid, from: Hlc },
+    /// Those that bear an id, by the index that begins with it.
     OfId { index: pg_sys::Oid, id: Uuid },
 }
 
@@ -150,9 +154,15 @@ pub unsafe fn walk(
             }
             Which::OfKey { index, key: text } => {
                 let text = varlena(text.as_bytes());
-                let mut equals = key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text);
-                equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
-                (index, vec![equals], Some(text))
+                (index, vec![equals_text(text)], Some(text))
+            }
+            Which::OfKeyFrom { index, key: text, from } => {
+                let text = varlena(text.as_bytes());
+                let from = compares(1, Strategy::AtLeast, to_stored(from.to_bits()));
+                (index, vec![equals_text(text), from], Some(text))
+            }
+            Which::From { index, from } => {
+                (index, vec![compares(0, Strategy::AtLeast, to_stored(from.to_bits()))], None)
             }
             Which::OfId { index, id } => {
                 let id = fixed(id.as_bytes());
@@ -324,6 +334,31 @@ impl Scan {
         }
     }
 
+    /// The event at a mark, as a value of a row type that begins as `gundb.event` does.
+    ///
+    /// # Safety
+    /// As for `head`; `descriptor` is that of the row type.
+    pub unsafe fn composite(&mut self, mark: &Mark, descriptor: pg_sys::TupleDesc) -> Result<pg_sys::Datum> {
+        let site = *mark.site.0.as_bytes();
+        unsafe {
+            let mut keys = [
+                equals_site(&site),
+                compares(column::LANE, Strategy::Equal, to_stored(mark.lane.to_bits())),
+                compares(column::SEQ, Strategy::Equal, mark.seq as i64),
+            ];
+            if !self.first(&mut keys, true) {
+                return Err(internal("an event is not where it was"));
+            }
+            let slot = &mut *self.slot;
+            pg_sys::slot_getsomeattrs(slot, column::COUNT as i32);
+            let tuple = pg_sys::heap_form_tuple(descriptor, slot.tts_values, slot.tts_isnull);
+            let event = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
+            // Lets go of the page at once: a subtransaction may end before the next probe.
+            pg_sys::ExecClearTuple(slot);
+            Ok(event)
+        }
+    }
+
     unsafe fn fill(&self) -> (&[pg_sys::Datum], &[bool]) {
         unsafe {
             pg_sys::slot_getsomeattrs(self.slot, (column::CHAIN + 1) as i32);
@@ -381,6 +416,7 @@ pub unsafe fn sixteen(datum: pg_sys::Datum) -> [u8; 16] {
 
 enum Strategy {
     Equal,
+    AtLeast,
     Greater,
 }
 
@@ -388,6 +424,7 @@ impl Strategy {
     fn number(&self) -> u16 {
         match self {
             Strategy::Equal => pg_sys::BTEqualStrategyNumber as u16,
+            Strategy::AtLeast => pg_sys::BTGreaterEqualStrategyNumber as u16,
             Strategy::Greater => pg_sys::BTGreaterStrategyNumber as u16,
         }
     }
@@ -411,10 +448,17 @@ unsafe fn after_site(site: &[u8; 16]) -> pg_sys::ScanKeyData {
     unsafe { key(0, Strategy::Greater.number(), pg_sys::F_UUID_GT, site.as_ptr().into()) }
 }
 
-/// The key's position in the index equals the column's in the table: (site, lane, seq) come first in both.
+unsafe fn equals_text(text: pg_sys::Datum) -> pg_sys::ScanKeyData {
+    let mut equals = unsafe { key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text) };
+    equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
+    equals
+}
+
+/// `column` is counted in the index; (site, lane, seq) have the same places there as in the table.
 unsafe fn compares(column: usize, strategy: Strategy, value: i64) -> pg_sys::ScanKeyData {
     let function = match strategy {
         Strategy::Equal => pg_sys::F_INT8EQ,
+        Strategy::AtLeast => pg_sys::F_INT8GE,
         Strategy::Greater => pg_sys::F_INT8GT,
     };
     unsafe { key(column, strategy.number(), function, pg_sys::Datum::from(value)) }

@@ -27,6 +27,8 @@ pub struct Stream {
     pub by_id: Oid,
     /// The index on (key, hlc), if it is there.
     pub by_key: Option<Oid>,
+    /// The index on hlc, if it is there.
+    pub by_hlc: Option<Oid>,
     /// The views that are made of it.
     pub views: Vec<ViewTable>,
     /// Whether only defined types may be appended.
@@ -203,7 +205,7 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         }
         columns_in_order(relation, &label)?;
         let primary_key = primary_key(relation)?;
-        let (by_id, by_key) = (index_on_id(relation)?, index_on_key(relation));
+        let (by_id, by_key, by_hlc) = (index_on_id(relation)?, index_on_key(relation), index_on_hlc(relation));
         if by_id == Oid::INVALID {
             return Err(lacks_index(&label));
         }
@@ -222,7 +224,21 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
             format!("INSERT INTO {label} (type, key, data, meta, id) VALUES ($1, $2, coalesce($3, '{{}}'), $4, $5)");
         let inserts = [insert.clone(), insert + " ON CONFLICT DO NOTHING"];
         let id = StreamId::of_name(&name);
-        Ok(Stream { append_problem, id, name, label, inserts, table, primary_key, by_id, by_key, views, closed, types })
+        Ok(Stream {
+            append_problem,
+            id,
+            name,
+            label,
+            inserts,
+            table,
+            primary_key,
+            by_id,
+            by_key,
+            by_hlc,
+            views,
+            closed,
+            types,
+        })
     }
 }
 
@@ -331,6 +347,14 @@ unsafe fn index_on_key(relation: pg_sys::Relation) -> Option<Oid> {
     unsafe { find_index(relation, ours) }
 }
 
+/// Likewise.
+unsafe fn index_on_hlc(relation: pg_sys::Relation) -> Option<Oid> {
+    let ours = |form: &pg_sys::FormData_pg_index, columns: &[i16]| {
+        form.indnkeyatts == 1 && columns == [(column::HLC + 1) as i16]
+    };
+    unsafe { find_index(relation, ours) }
+}
+
 /// The last valid index of a table that fits.
 unsafe fn find_index(
     relation: pg_sys::Relation,
@@ -345,7 +369,9 @@ unsafe fn find_index(
             let index = pg_sys::index_open(oid, pg_sys::AccessShareLock as i32);
             let form = &*(*index).rd_index;
             let columns = form.indkey.values.as_slice(form.indnkeyatts as usize);
-            if form.indisvalid && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID && fits(form, columns) {
+            let whole = pg_sys::RelationGetIndexPredicate(index).is_null();
+            let is_tree = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID;
+            if form.indisvalid && whole && is_tree && fits(form, columns) {
                 found = Some(oid);
             }
             pg_sys::index_close(index, pg_sys::AccessShareLock as i32);

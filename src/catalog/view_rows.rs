@@ -153,9 +153,11 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
     })
 }
 
-/// Whether a view's table has something of the user's that can refuse a row: a constraint, an index, a trigger, a rule, a
-/// default, row security.
-pub fn can_refuse(relation: Oid) -> Result<bool> {
+/// Whether a view's table has something of the user's that can refuse a row: a constraint, an index, a trigger, a rule,
+/// row security, a column with a default or of a domain.
+pub fn can_refuse(view: &View, relation: Oid) -> Result<bool> {
+    let keys = view.key.0.iter().map(|part| part.name.clone());
+    let ours = keys.chain(view.columns.0.iter().map(|column| column.name.clone())).collect::<Vec<_>>();
     spi::with_latest_snapshot(|| {
         spi::connect(|spi| {
             let rows = spi.run(
@@ -167,11 +169,13 @@ pub fn can_refuse(relation: Oid) -> Result<bool> {
                                  WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'n'))
                      OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
                                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                                   AND (a.atthasdef OR a.attnotnull AND NOT EXISTS (
+                                   AND (a.attname <> ALL ($2) AND (a.atthasdef OR EXISTS (
+                                            SELECT FROM pg_catalog.pg_type y WHERE y.oid = a.atttypid AND y.typtype = 'd'))
+                                        OR a.attnotnull AND NOT EXISTS (
                                            SELECT FROM pg_catalog.pg_index i
                                             WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey))))
                    FROM pg_catalog.pg_class c WHERE c.oid = $1",
-                &[arg::oid(relation)],
+                &[arg::oid(relation), super::text_array_arg(Some(&ours))],
                 Mode::Read,
                 1,
             )?;

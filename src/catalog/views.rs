@@ -18,9 +18,21 @@ pub struct ViewRecord {
     pub filter: Option<String>,
     pub deletes: Vec<String>,
     pub strict: bool,
+    /// What makes the rows, instead of columns.
+    pub reducer: Option<ReducerRecord>,
 }
 
-const VIEW_COLUMNS: &str = "relation::oid, number, stream, columns::text, key, types, filter, deletes, strict";
+/// A reducer, as a view's definition has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReducerRecord {
+    /// Invalid if the view's table no longer names it.
+    pub function: Oid,
+    /// What it begins from: the text of a jsonb.
+    pub initial: String,
+}
+
+const VIEW_COLUMNS: &str = "relation::oid, number, stream, columns::text, key, types, filter, deletes, strict,
+                            CASE WHEN initial IS NOT NULL THEN gundb.view_reducer(relation)::oid END, initial::text";
 
 fn record(row: Row) -> Result<ViewRecord> {
     let damaged = || internal("gundb.view_definition holds a damaged row");
@@ -41,6 +53,7 @@ fn record(row: Row) -> Result<ViewRecord> {
         filter: row.text(7),
         deletes: texts(8).ok_or_else(damaged)?,
         strict: row.bool(9).ok_or_else(damaged)?,
+        reducer: row.text(11).map(|initial| ReducerRecord { function: row.oid(10).unwrap_or(Oid::INVALID), initial }),
     })
 }
 
@@ -89,7 +102,12 @@ pub fn views() -> Result<Vec<ViewRecord>> {
 /// Makes a view's table a plain one.
 pub fn detach_view(record: &ViewRecord) -> Result<()> {
     let label = table_label(record.relation)?;
-    spi::connect(|spi| spi.run_once(&format!("DROP TRIGGER gundb_guard ON {label}"), Mode::Write).map(drop))
+    spi::connect(|spi| {
+        if record.reducer.is_some() {
+            spi.run_once(&format!("ALTER TABLE {label} ALTER COLUMN state DROP DEFAULT"), Mode::Write)?;
+        }
+        spi.run_once(&format!("DROP TRIGGER gundb_guard ON {label}"), Mode::Write).map(drop)
+    })
 }
 
 /// A number that no view has had.
@@ -117,11 +135,12 @@ pub fn insert_view(record: &ViewRecord) -> Result<()> {
                 arg::text_or_null(record.filter.as_deref()),
                 super::text_array_arg(Some(&record.deletes)),
                 arg::bool(record.strict),
+                arg::text_or_null(record.reducer.as_ref().map(|reducer| reducer.initial.as_str())),
             ];
             spi.run(
                 "INSERT INTO gundb.view_definition
-                        (relation, number, stream, columns, key, types, filter, deletes, strict)
-                 VALUES ($1, $2, $3, $4::json, $5, $6, $7, $8, $9)",
+                        (relation, number, stream, columns, key, types, filter, deletes, strict, initial)
+                 VALUES ($1, $2, $3, $4::json, $5, $6, $7, $8, $9, $10::jsonb)",
                 &args,
                 Mode::Write,
                 0,

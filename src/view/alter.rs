@@ -35,6 +35,15 @@ sql_function! {
 }
 
 fn alter(view: &ViewTable, columns: String) -> Result<()> {
+    if view.record.reducer.is_some() {
+        let label = catalog::table_label(view.relation)?;
+        return Err(Error::new(
+            state::WRONG_OBJECT,
+            format!("view {label} is made by a reducer, which makes its column"),
+        )
+        .hint("Replace the function, then SELECT gundb.rebuild_view('name').")
+        .into());
+    }
     let wanted = ViewTable::read(ViewRecord { columns: columns.clone(), ..view.record.clone() })?;
     if wanted.is_same(view) {
         return Ok(());
@@ -66,7 +75,7 @@ fn write_columns(making: &Making, columns: &[usize]) -> Result<()> {
         let states = catalog::states_after(view.number, &after, ROWS_AT_ONCE)?;
         let Some((last, _)) = states.last() else { return Ok(()) };
         after = last.clone();
-        let rows = states.into_iter().map(row_of).collect::<Result<Vec<_>>>()?;
+        let rows = states.into_iter().map(|state| row_of(view, state)).collect::<Result<Vec<_>>>()?;
         let rows = rows.into_iter().filter_map(|row| Some((row.key, row.values?))).collect::<Vec<_>>();
         let keys = by_column(rows.iter().map(|(key, _)| key.as_slice()), view.view.key.0.len());
         let values = columns.iter().map(|&at| rows.iter().map(|(_, values)| values[at].sql_text()).collect());

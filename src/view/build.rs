@@ -13,8 +13,9 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
-use crate::view::merge::{self, Counted, Fold, Folded};
+use crate::view::merge::{self, Counted, Source, Taken};
 use crate::view::progress::Progress;
+use crate::view::replay;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use gundb_core::fold::{Mark, Outcome, RowState};
@@ -68,13 +69,6 @@ pub struct Besides {
     pub skipped: i64,
     pub pending: Vec<Pending>,
     pub holds_reverts: bool,
-}
-
-/// A key with its state and row.
-pub struct Built {
-    pub bytes: Vec<u8>,
-    pub key: Vec<Datum>,
-    pub folded: Folded,
 }
 
 /// Takes all rows of a view away; readers see them until the transaction commits.
@@ -137,7 +131,7 @@ pub unsafe fn check(
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
     unsafe {
         fold_all(events, view, |part| {
-            for Built { bytes, key, folded: (state, values) } in part {
+            for Taken { bytes, key, state, values, .. } in part {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
                     texts.iter().cloned().chain(values.iter().map(|value| value.sql_text())).collect::<Vec<_>>()
@@ -149,7 +143,7 @@ pub unsafe fn check(
                     (Some(expected), Some(row)) if !same(view, &expected, &row) => found(&label, "the row differs"),
                     _ => {}
                 }
-                if states.remove(bytes).is_none_or(|stored| stored != state.encode()) {
+                if states.remove(bytes).is_none_or(|stored| !is_same_state(view, &stored, state)) {
                     found(&label, "the state differs");
                 }
             }
@@ -162,12 +156,20 @@ pub unsafe fn check(
     }
     for (bytes, state) in states {
         // A state without an event is that of a key whose events are all pending.
-        if !state.is_empty() && RowState::decode(&state).is_ok_and(|state| state.exists()) {
+        if !state.is_empty() && view.values_of(&state).is_ok_and(|values| values.is_some()) {
             let key = gundb_core::view::decode_key(&bytes).unwrap_or_default();
             found(&key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", "), "the state should not be");
         }
     }
     Ok(())
+}
+
+/// Whether two stored states are the same. Of a reducer's, the latest must be: what else is kept depends on how events
+/// came.
+fn is_same_state(view: &ViewTable, a: &[u8], b: &[u8]) -> bool {
+    a == b
+        || view.record.reducer.is_some()
+            && matches!((replay::decoded(a), replay::decoded(b)), (Ok(a), Ok(b)) if a.latest() == b.latest())
 }
 
 /// A row's key in the texts that gundb gives its values; what cannot be read stays as it is, and belongs to no event.
@@ -202,49 +204,43 @@ pub fn clock_of(stream: &Stream, at: As) -> Result<Clock> {
 pub unsafe fn fold_all(
     events: Events,
     view: &ViewTable,
-    mut part_done: impl FnMut(&[Built]) -> Result<()>,
+    mut part_done: impl FnMut(&[Taken]) -> Result<()>,
 ) -> Result<Besides> {
     let Events { relation, stream, clock, left_out, .. } = events;
     let count = clock.iter().map(|head| head.seq).sum::<u64>();
     let authors = clock.iter().map(|head| (head.site, head.lane.run())).collect::<BTreeSet<_>>();
     // An id that several authors accepted counts once, so its events must come together.
-    if !view.shape.is_causal() && authors.len() <= 1 {
+    if view.record.reducer.is_none() && !view.shape.is_causal() && authors.len() <= 1 {
         let folded = unsafe { fold_running(events, view, Progress::new(view, count)?)? };
         if let Some((built, besides)) = folded {
             part_done(&built)?;
             return Ok(besides);
         }
     }
-    let contexts = Lookup::new(stream.id);
-    let counted = Counted::Covered { clock, left_out };
-    let (mut built, mut not_folded) = (Vec::new(), Vec::new());
+    let source = Source { relation, stream, view, counted: Counted::Covered { clock, left_out } };
+    let mut not_folded = Vec::new();
     let mut besides = unsafe {
-        each_key(events, view, |bytes, Group { key, events }| {
-            let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
-            let folded = fold.whole(fold_events(events, Ids::MayRepeat))?;
-            contexts.done()?;
-            not_folded.append(&mut fold.pending);
-            built.push(Built { bytes, key, folded });
-            if built.len() == ROWS_AT_ONCE {
-                part_done(&built)?;
-                built.clear();
-            }
-            Ok(())
+        each_part(events, view, |groups| {
+            let (taken, mut pending) = match &view.record.reducer {
+                Some(reducer) => replay::take(source, reducer, groups, None, Ids::MayRepeat)?,
+                None => merge::take_whole(source, groups)?,
+            };
+            not_folded.append(&mut pending);
+            part_done(&taken)
         })?
     };
-    part_done(&built)?;
     besides.pending.append(&mut not_folded);
     Ok(besides)
 }
 
-/// Gives the events of each key, but those that are reverted. Keys go in parts, each a walk through the stream.
+/// Gives the events of all keys, but those that are reverted. Keys go in parts, each a walk through the stream.
 ///
 /// # Safety
 /// As for `fold_all`.
-pub unsafe fn each_key(
+pub unsafe fn each_part(
     events: Events,
     view: &ViewTable,
-    mut found: impl FnMut(Vec<u8>, Group) -> Result<()>,
+    mut found: impl FnMut(BTreeMap<Vec<u8>, Group>) -> Result<()>,
 ) -> Result<Besides> {
     let count = events.clock.iter().map(|head| head.seq).sum::<u64>();
     let parts = count / EVENTS_MAX + 1;
@@ -264,7 +260,7 @@ pub unsafe fn each_key(
             besides.pending.append(&mut batch.pending);
             besides.holds_reverts = !batch.reverts.is_empty();
         }
-        batch.groups.into_iter().try_for_each(|(bytes, group)| found(bytes, group))?;
+        found(batch.groups)?;
     }
     Ok(besides)
 }
@@ -280,7 +276,7 @@ unsafe fn fold_running(
     events: Events,
     view: &ViewTable,
     mut progress: Progress,
-) -> Result<Option<(Vec<Built>, Besides)>> {
+) -> Result<Option<(Vec<Taken>, Besides)>> {
     let stream = events.stream;
     let contexts = Lookup::new(stream.id);
     let mut states: BTreeMap<Vec<u8>, (Vec<Datum>, RowState)> = BTreeMap::new();
@@ -313,7 +309,7 @@ unsafe fn fold_running(
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
         let Ok(values) = state.values() else { return Ok(None) };
-        built.push(Built { bytes, key, folded: (state, values) });
+        built.push(Taken { bytes, key, state: state.encode(), values, existed: false });
     }
     let besides = Besides { skipped: batch.skipped, pending: batch.pending, holds_reverts: false };
     if !whole {

@@ -4,13 +4,11 @@ use crate::catalog;
 use crate::error::{Result, internal};
 use crate::scan::As;
 use crate::spi;
-use crate::view::build::ROWS_AT_ONCE;
-use crate::view::build::{self, key_texts, same};
+use crate::view::build::{self, ROWS_AT_ONCE, key_texts, same};
 use crate::view::making::{Making, with_stream};
-
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
-use gundb_core::fold::{FoldValue, RowState};
+use gundb_core::fold::FoldValue;
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Datum, Json};
 use pgrx::pg_sys::Oid;
@@ -35,7 +33,7 @@ pub fn note_differences(making: &mut Making, table: Oid, stands: &ViewTable, kep
             let states = catalog::states_after(making.view.number, &after, ROWS_AT_ONCE)?;
             let Some((last, _)) = states.last() else { break };
             after = last.clone();
-            let expected = states.into_iter().map(row_of).collect::<Result<Vec<_>>>()?;
+            let expected = states.into_iter().map(|state| row_of(&making.view, state)).collect::<Result<Vec<_>>>()?;
             let (differing, found) = differing(stands, kept, expected)?;
             making.changed.extend(differing.into_iter().map(|row| row.bytes));
             met += found;
@@ -104,7 +102,8 @@ pub fn write_rows_of(making: &Making, view: &ViewTable, gone: Strangers) -> Resu
     let keys = making.changed.iter().map(Vec::as_slice).collect::<Vec<_>>();
     for chunk in keys.chunks(ROWS_AT_ONCE) {
         let mut states = catalog::states_of(making.view.number, chunk)?;
-        let expected = chunk.iter().map(|key| row_of((key.to_vec(), states.remove(*key).unwrap_or_default())));
+        let expected =
+            chunk.iter().map(|key| row_of(&making.view, (key.to_vec(), states.remove(*key).unwrap_or_default())));
         let expected = expected.collect::<Result<Vec<_>>>()?;
         let (differing, _) = spi::with_latest_snapshot(|| differing(view, &all, expected))?;
         let rows = differing.into_iter().map(|Expected { key, values, .. }| NewRow { key, values });
@@ -121,17 +120,10 @@ pub struct Expected {
     pub values: Option<Vec<FoldValue>>,
 }
 
-/// The row of a key with its state; an empty one has none.
-pub fn row_of((bytes, state): (Vec<u8>, Vec<u8>)) -> Result<Expected> {
-    let damaged = |error: String| internal(format!("a view's state is damaged: {error}"));
-    let key = decode_key(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let values = if state.is_empty() {
-        None
-    } else {
-        let state = RowState::decode(&state).map_err(|error| damaged(error.to_string()))?;
-        state.values().map_err(|error| damaged(error.to_string()))?
-    };
-    Ok(Expected { bytes, key, values })
+/// The row of a key with its state.
+pub fn row_of(view: &ViewTable, (bytes, state): (Vec<u8>, Vec<u8>)) -> Result<Expected> {
+    let key = decode_key(&bytes).map_err(|error| internal(format!("a view's key is damaged: {error}")))?;
+    Ok(Expected { values: view.values_of(&state)?, bytes, key })
 }
 
 /// Keys as the statements of rows take them: the texts of each part together.

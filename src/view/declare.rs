@@ -1,13 +1,15 @@
 //! The functions that make, drop and check views, and try again what is pending.
 
 use crate::call::{Call, ret};
-use crate::catalog::{self, ViewRecord};
+use crate::catalog::{self, ReducerRecord, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
 use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::table::ViewTable;
 use crate::view::{build, cost, lock};
-use crate::{admin, drops, sql_function, stamp};
+use crate::{admin, drops, jsonb, sql_function, stamp};
+use gundb_core::Printer;
+use gundb_core::fold::REDUCED_BYTES_MAX;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::collections::BTreeSet;
 
@@ -29,31 +31,66 @@ sql_function! {
             filter: call.text(5).map(str::to_owned),
             deletes: call.text_array(6)?.unwrap_or_default(),
             strict: call.required(call.bool(7), "strict")?,
+            reducer: None,
         };
-        let wanted = ViewTable::read(record)?;
-        let table = own_stream(stream_name)?;
-        // SAFETY: the relation is open.
-        with_stream(table, |relation, stream| unsafe {
-            if stream.views.is_empty() { lock::refuse_in_use(relation) } else { Ok(()) }
-        })?;
-        let place = catalog::place_of(Some(name))?;
-        let Some(table_name) = place.table.clone() else {
-            return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
-        };
-        if let Some(relation) = catalog::find_table(&place)? {
-            return already_there(&wanted, relation);
-        }
-        let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;
-        let view = wanted.with_table(made, catalog::new_view_number()?);
-        let record = view.record.clone();
-        let mut making = Making::new(table, view, true, BTreeSet::new());
-        making.fill()?;
-        making.lock_out(&[])?;
-        catalog::insert_view(&record)?;
-        catalog::set_maintained(table, true)?;
-        views_changed(table)?;
-        Ok(Datum::from(made))
+        create(name, ViewTable::read(record)?)
     }
+}
+
+sql_function! {
+    /// `create_reducer_view(name, stream, reducer, initial, key)`
+    fn gundb_create_reducer_view(call) {
+        let name = call.required(call.text(0), "name")?;
+        let function = Oid::from(call.required(call.arg(2), "reducer")?.value() as u32);
+        let initial = call.required(call.bytes(3), "initial")?;
+        let mut printer = Printer::new(REDUCED_BYTES_MAX);
+        jsonb::print(initial, &mut printer)
+            .map_err(|_| Error::new(state::TOO_LARGE, "argument \"initial\" is too large or too deep"))?;
+        let record = ViewRecord {
+            relation: Oid::INVALID,
+            number: NONE,
+            stream: call.required(call.text(1), "stream")?.to_owned(),
+            columns: "{}".to_owned(),
+            key: call.required(call.text(4), "key")?.to_owned(),
+            types: None,
+            filter: None,
+            deletes: Vec::new(),
+            strict: false,
+            reducer: Some(ReducerRecord { function, initial: printer.finish() }),
+        };
+        create(name, ViewTable::read(record)?)
+    }
+}
+
+/// Makes a view, unless it is there.
+fn create(name: &str, wanted: ViewTable) -> Result<Datum> {
+    let stream_name = &wanted.record.stream;
+    let table = own_stream(stream_name)?;
+    let reducer = wanted.record.reducer.as_ref().map(|reducer| catalog::reducer_name(reducer.function)).transpose()?;
+    // SAFETY: the relation is open.
+    with_stream(table, |relation, stream| unsafe {
+        if stream.views.is_empty() { lock::refuse_in_use(relation) } else { Ok(()) }
+    })?;
+    let place = catalog::place_of(Some(name))?;
+    let Some(table_name) = place.table.clone() else {
+        return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
+    };
+    if let Some(relation) = catalog::find_table(&place)? {
+        return already_there(&wanted, relation);
+    }
+    let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;
+    if let Some(reducer) = reducer {
+        catalog::tie_reducer(made, &reducer)?;
+    }
+    let view = wanted.with_table(made, catalog::new_view_number()?);
+    let record = view.record.clone();
+    let mut making = Making::new(table, view, true, BTreeSet::new());
+    making.fill()?;
+    making.lock_out(&[])?;
+    catalog::insert_view(&record)?;
+    catalog::set_maintained(table, true)?;
+    views_changed(table)?;
+    Ok(Datum::from(made))
 }
 
 /// What a view that is there says to one who would make it.

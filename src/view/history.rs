@@ -3,19 +3,23 @@
 //! Must hold: the states are a function of the events, so the same wherever the same are held; the last is the row.
 
 use crate::call::ret;
+use crate::catalog::ReducerRecord;
 use crate::error::{Failure, Result};
+use crate::spi::as_table_owner;
 use crate::stream::Stream;
 use crate::view::batch::{Group, Ids, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::making::with_stream;
 use crate::view::past::{Labels, Past, Wanted};
 use crate::view::reading::may_read;
+use crate::view::reducer::Reducer;
+use crate::view::replay;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::{admin, sql_function};
-use gundb_core::fold::{FoldEvent, FoldValue, Mark, Outcome, REVERTED, RowState, is_reverted};
+use gundb_core::fold::{FoldEvent, FoldValue, Mark, Outcome, Placed, REVERTED, Reduction, RowState, is_reverted};
 use gundb_core::{Datum, Json};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -37,13 +41,17 @@ sql_function! {
                 let (batch, labels, reverts) = past.of_key(relation, &wanted)?;
                 for Group { key, events } in batch.groups.into_values() {
                     let acts = acts(fold_events(events, Ids::MayRepeat), &labels, &reverts)?;
-                    states_of_row(&view, stream, acts, |mark, kind, id, values| {
+                    let found = |mark: &Mark, kind: &str, id: Uuid, values: Option<&[FoldValue]>| {
                         let row = values.map(|values| ret::jsonb(&row_json(&view, &key, values))).transpose()?;
                         let dot = ret::dot(&mark.dot(stream.id));
                         let id = ret::uuid(id.as_bytes());
                         rows.push(&[Some(dot), Some(ret::hlc(mark.hlc)), Some(ret::text(kind)), Some(id), row]);
                         Ok(())
-                    })?;
+                    };
+                    match &view.record.reducer {
+                        Some(reducer) => states_of_reducer(relation, &view, stream, reducer, acts, found)?,
+                        None => states_of_row(&view, stream, acts, found)?,
+                    }
                 }
                 Ok(())
             }
@@ -144,6 +152,59 @@ fn states_of_row(
         }
     }
     Ok(())
+}
+
+/// As [`states_of_row`], of a view whose rows a reducer makes.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+unsafe fn states_of_reducer(
+    relation: pg_sys::Relation,
+    view: &ViewTable,
+    stream: &Stream,
+    record: &ReducerRecord,
+    acts: Vec<Act>,
+    mut found: impl FnMut(&Mark, &str, Uuid, Option<&[FoldValue]>) -> Result<()>,
+) -> Result<()> {
+    as_table_owner(view.relation, || {
+        // SAFETY: the caller's promise.
+        let mut reducer = unsafe { Reducer::new(relation, stream, record)? };
+        let (mut state, mut shown) = (Reduction::default(), None);
+        let (mut taken, mut reverts) = (Vec::new(), HashSet::new());
+        for act in acts {
+            let mark = act.mark();
+            let is_out =
+                |id: &Uuid, reverts: &HashSet<Uuid>| is_reverted(id, |id| Ok::<_, Failure>(reverts.contains(id)));
+            let mut living = Vec::new();
+            let (kind, id) = match act {
+                Act::Revert { id, .. } => {
+                    reverts.insert(id);
+                    state = Reduction::default();
+                    for (mark, id) in &taken {
+                        if !is_out(id, &reverts)? {
+                            living.push(Placed { mark: *mark, event: *mark });
+                        }
+                    }
+                    (REVERTED.to_owned(), id)
+                }
+                Act::Event { kind, id, .. } => {
+                    if !is_out(&id, &reverts)? {
+                        living.push(Placed { mark, event: mark });
+                    }
+                    taken.push((mark, id));
+                    (kind, id)
+                }
+            };
+            // Events come in order, so none is looked for again.
+            state.merge(&record.initial, living, &mut reducer, |_| Ok(Vec::new()))?;
+            let values = replay::values_of(&state);
+            if values != shown {
+                found(&mark, &kind, id, values.as_deref())?;
+                shown = values;
+            }
+        }
+        reducer.done()
+    })
 }
 
 /// A row as a JSON object: the key's columns, then the view's.

@@ -13,7 +13,7 @@ use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
 use crate::view::batch::{Batch, Ids};
 use crate::view::build::{self, Events, ROWS_AT_ONCE};
-use crate::view::merge::{self, Counted};
+use crate::view::merge::{self, Counted, Source, Taken};
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
 use crate::view::{lock, maintain};
@@ -67,12 +67,12 @@ impl Making {
                 build::fold_all(events, view, |part| {
                     for chunk in part.chunks(ROWS_AT_ONCE) {
                         let keys = chunk.iter().map(|built| built.bytes.as_slice()).collect::<Vec<_>>();
-                        let states = chunk.iter().map(|built| built.folded.0.encode()).collect::<Vec<_>>();
+                        let states = chunk.iter().map(|built| built.state.clone()).collect::<Vec<_>>();
                         catalog::insert_states(view.number, &keys, &states)?;
-                        count += chunk.iter().filter(|built| built.folded.1.is_some()).count() as i64;
+                        count += chunk.iter().filter(|built| built.values.is_some()).count() as i64;
                         if *writes_rows {
-                            let row = |built: &build::Built| {
-                                Some(NewRow { key: built.key.clone(), values: Some(built.folded.1.clone()?) })
+                            let row = |built: &Taken| {
+                                Some(NewRow { key: built.key.clone(), values: Some(built.values.clone()?) })
                             };
                             write(view, &chunk.iter().filter_map(row).collect::<Vec<_>>())?;
                         }
@@ -203,12 +203,10 @@ impl Making {
         clock: &Clock,
     ) -> Result<()> {
         let counted = Counted::Covered { clock, left_out: &self.left_out };
-        let view = &self.view;
-        again.append(&mut unsafe {
-            merge::settle_reverts(relation, stream, view, &mut batch, Ids::MayRepeat, counted)?
-        });
+        let source = Source { relation, stream, view: &self.view, counted };
+        again.append(&mut unsafe { merge::settle_reverts(source, &mut batch, Ids::MayRepeat)? });
         let Batch { groups, mut pending, skipped, .. } = batch;
-        let mut merged = unsafe { merge::fold_in(relation, stream, view, groups, Ids::StandOnce, counted, &again)? };
+        let mut merged = unsafe { merge::fold_in(source, groups, Ids::StandOnce, &again)? };
         if let Some(states) = &mut merged.states {
             states.store(&merged.changed)?;
         }

@@ -11,19 +11,43 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
 use crate::view::contexts::Lookup;
 use crate::view::refusal::{LeftOut, unless_refused};
+use crate::view::replay;
 use crate::view::reverts::{self, Reverts};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::write::{self, Changed, NewRow};
 use crate::{run, transaction};
-use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
+use gundb_core::fold::{Appended, FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
 use gundb_core::{Clock, Datum, DatumType, Dot};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use uuid::Uuid;
 
-/// Merges a batch into a view. Returns how many events it could not take.
+/// Where the events of a view are, and which of them count.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The stream's open table.
+    pub relation: pg_sys::Relation,
+    pub stream: &'a Stream,
+    pub view: &'a ViewTable,
+    pub counted: Counted<'a>,
+}
+
+/// What came of a key.
+pub struct Taken {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    /// Its state, encoded.
+    pub state: Vec<u8>,
+    /// Its row, if it has one.
+    pub values: Option<Vec<FoldValue>>,
+    /// Whether it had one before.
+    pub existed: bool,
+}
+
+/// Merges a batch into a view. Returns how many of the events that are tried again it could not take either.
 ///
 /// # Safety
 /// `relation` is the stream's open table.
@@ -35,14 +59,15 @@ pub unsafe fn merge(
     ids: Ids,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let again = unsafe { settle_reverts(relation, stream, view, &mut batch, ids, Counted::Brought)? };
+    let source = Source { relation, stream, view, counted: Counted::Brought };
+    let again = unsafe { settle_reverts(source, &mut batch, ids)? };
     let Batch { groups, mut pending, reverts, .. } = batch;
     let fails = view.strict && tried.is_empty();
     if fails && let Some(first) = pending.first() {
         return Err(refusal(view, first)?);
     }
     let merge = |groups| {
-        let mut merged = unsafe { fold_in(relation, stream, view, groups, ids, Counted::Brought, &again)? };
+        let mut merged = unsafe { fold_in(source, groups, ids, &again)? };
         if fails && let Some(first) = merged.pending.first() {
             return Err(refusal(view, first)?);
         }
@@ -60,7 +85,8 @@ pub unsafe fn merge(
     pending.append(&mut left_out.pending);
     catalog::insert_pending(view.number, &pending, false, tried)?;
     catalog::insert_pending(view.number, &left_out.refused, true, tried)?;
-    Ok(pending.len() + left_out.refused.len())
+    let again = |pending: &&Pending| tried.contains_key(&pending.dot);
+    Ok(pending.iter().chain(&left_out.refused).filter(again).count())
 }
 
 /// What a batch makes of the states of its keys.
@@ -78,26 +104,50 @@ pub struct Merged {
 /// events that count. Nothing is written yet.
 ///
 /// # Safety
-/// `relation` is the stream's open table.
+/// The relation of `source` is open.
 pub unsafe fn fold_in(
-    relation: pg_sys::Relation,
-    stream: &Stream,
-    view: &ViewTable,
+    source: Source,
     groups: BTreeMap<Vec<u8>, Group>,
     ids: Ids,
-    counted: Counted,
     again: &BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
+    let view = source.view;
     let mut merged = Merged { states: None, changed: Vec::new(), pending: Vec::new(), growth: 0 };
     let mut found = HashMap::new();
     if !groups.is_empty() {
         let open = merged.states.insert(States::open(view.number)?);
         found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
+    let (taken, pending) = match &view.record.reducer {
+        Some(reducer) => unsafe { replay::take(source, reducer, groups, Some((&found, again)), ids)? },
+        None => unsafe { take(source, groups, &found, ids, again)? },
+    };
+    merged.pending = pending;
+    for Taken { bytes, key, state, values, existed } in taken {
+        if found.get(&bytes).is_some_and(|stored| *stored == state) {
+            continue;
+        }
+        merged.growth += i64::from(values.is_some()) - i64::from(existed);
+        let row = (existed || values.is_some()).then_some(NewRow { key, values });
+        merged.changed.push(Changed { key: bytes, state, row });
+    }
+    Ok(merged)
+}
+
+/// Takes events into columns, by key. Returns what could not be taken, besides.
+unsafe fn take(
+    source: Source,
+    groups: BTreeMap<Vec<u8>, Group>,
+    found: &HashMap<Vec<u8>, Vec<u8>>,
+    ids: Ids,
+    again: &BTreeSet<Vec<u8>>,
+) -> Result<(Vec<Taken>, Vec<Pending>)> {
+    let view = source.view;
     let anew = groups.iter().filter(|(bytes, _)| again.contains(*bytes));
     let anew = anew.map(|(bytes, group)| (bytes.clone(), group.key.clone())).collect();
-    let mut anew = unsafe { held_events(relation, stream, view, counted, anew, &[])? };
-    let contexts = Lookup::new(stream.id);
+    let mut anew = unsafe { held_events(source, anew, &[])? };
+    let contexts = Lookup::new(source.stream.id);
+    let (mut taken, mut pending) = (Vec::with_capacity(groups.len()), Vec::new());
     for (bytes, Group { key, events }) in groups {
         let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
         let before = if stored.is_empty() {
@@ -106,37 +156,59 @@ pub unsafe fn fold_in(
             RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let existed = before.exists();
-        let mut fold = Fold::new(relation, stream, view, &contexts, &key, counted);
+        let mut fold = Fold::new(source, &contexts, &key);
         let (after, values) = match anew.remove(&bytes) {
             Some(all) => unsafe { fold.whole(all)? },
             None => unsafe { fold.take(before, fold_events(events, ids))? },
         };
         contexts.done()?;
-        merged.pending.append(&mut fold.pending);
-        let encoded = after.encode();
-        if encoded == stored {
-            continue;
-        }
-        merged.growth += i64::from(values.is_some()) - i64::from(existed);
-        let row = (existed || values.is_some()).then_some(NewRow { key, values });
-        merged.changed.push(Changed { key: bytes, state: encoded, row });
+        pending.append(&mut fold.pending);
+        taken.push(Taken { bytes, key, state: after.encode(), values, existed });
     }
-    Ok(merged)
+    Ok((taken, pending))
+}
+
+/// Folds all events of keys, given here. Returns what could not be folded, besides.
+///
+/// # Safety
+/// The relation of `source` is open.
+pub unsafe fn take_whole(source: Source, groups: BTreeMap<Vec<u8>, Group>) -> Result<(Vec<Taken>, Vec<Pending>)> {
+    let contexts = Lookup::new(source.stream.id);
+    let (mut taken, mut pending) = (Vec::with_capacity(groups.len()), Vec::new());
+    for (bytes, Group { key, events }) in groups {
+        let mut fold = Fold::new(source, &contexts, &key);
+        let (state, values) = unsafe { fold.whole(fold_events(events, Ids::MayRepeat))? };
+        contexts.done()?;
+        pending.append(&mut fold.pending);
+        taken.push(Taken { bytes, key, state: state.encode(), values, existed: false });
+    }
+    Ok((taken, pending))
+}
+
+/// The row of a key, from its events; without values it has none.
+///
+/// # Safety
+/// The relation of `source` is open.
+pub unsafe fn row_of_events(source: Source, key: &[Datum], events: Vec<FoldEvent>) -> Result<Option<Vec<FoldValue>>> {
+    let Some(reducer) = &source.view.record.reducer else {
+        let contexts = Lookup::new(source.stream.id);
+        let (_, values) = unsafe { Fold::new(source, &contexts, key).whole(events)? };
+        return contexts.done().map(|()| values);
+    };
+    let place = |event: FoldEvent| Appended { id: Uuid::nil(), mark: event.mark, effect: event.effect };
+    let group = Group { key: key.to_vec(), events: events.into_iter().map(place).collect() };
+    let groups = BTreeMap::from([(encode_key(key), group)]);
+    let (taken, _) = unsafe { replay::take(source, reducer, groups, None, Ids::StandOnce)? };
+    Ok(taken.into_iter().next().and_then(|taken| taken.values))
 }
 
 /// Leaves out of a batch what is reverted, and adds the keys of what the batch itself reverts or brings back: they are to
 /// be folded again, and are returned.
 ///
 /// # Safety
-/// `relation` is the stream's open table.
-pub unsafe fn settle_reverts(
-    relation: pg_sys::Relation,
-    stream: &Stream,
-    view: &ViewTable,
-    batch: &mut Batch,
-    ids: Ids,
-    counted: Counted,
-) -> Result<BTreeSet<Vec<u8>>> {
+/// The relation of `source` is open.
+pub unsafe fn settle_reverts(source: Source, batch: &mut Batch, ids: Ids) -> Result<BTreeSet<Vec<u8>>> {
+    let Source { relation, stream, view, counted } = source;
     if matches!(ids, Ids::MayRepeat) {
         // What came before the event that it reverts.
         let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
@@ -182,7 +254,7 @@ pub enum Counted<'a> {
 
 impl Counted<'_> {
     /// Says of an event whether it counts.
-    fn rule<'a>(self, stream: &'a Stream) -> Result<impl Fn(&Dot) -> bool + 'a>
+    pub fn rule<'a>(self, stream: &'a Stream) -> Result<impl Fn(&Dot) -> bool + 'a>
     where
         Self: 'a,
     {
@@ -199,12 +271,9 @@ impl Counted<'_> {
 
 /// The fold of one key.
 pub struct Fold<'a> {
-    relation: pg_sys::Relation,
-    stream: &'a Stream,
-    view: &'a ViewTable,
+    source: Source<'a>,
     contexts: &'a Lookup,
     key: &'a [Datum],
-    counted: Counted<'a>,
     /// Events that were left out.
     pub pending: Vec<Pending>,
 }
@@ -213,15 +282,8 @@ pub struct Fold<'a> {
 pub type Folded = (RowState, Option<Vec<FoldValue>>);
 
 impl<'a> Fold<'a> {
-    pub fn new(
-        relation: pg_sys::Relation,
-        stream: &'a Stream,
-        view: &'a ViewTable,
-        contexts: &'a Lookup,
-        key: &'a [Datum],
-        counted: Counted<'a>,
-    ) -> Fold<'a> {
-        Fold { relation, stream, view, contexts, key, counted, pending: Vec::new() }
+    pub fn new(source: Source<'a>, contexts: &'a Lookup, key: &'a [Datum]) -> Fold<'a> {
+        Fold { source, contexts, key, pending: Vec::new() }
     }
 
     /// The fold of all events of the key, given here.
@@ -229,10 +291,10 @@ impl<'a> Fold<'a> {
     /// # Safety
     /// The relation is open.
     pub unsafe fn whole(&mut self, events: Vec<FoldEvent>) -> Result<Folded> {
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
+        let folded = RowState::refold(&self.source.view.shape, &events, self.contexts);
         match folded.and_then(|state| state.values().map(|values| (state, values))) {
             Ok(folded) => Ok(folded),
-            Err(_) => unsafe { self.take(RowState::empty(&self.view.shape), events) },
+            Err(_) => unsafe { self.take(RowState::empty(&self.source.view.shape), events) },
         }
     }
 
@@ -255,7 +317,7 @@ impl<'a> Fold<'a> {
         if let [event] = events.as_slice() {
             self.pending.push(Pending {
                 key: Some(shown(self.key)),
-                dot: event.mark.dot(self.stream.id),
+                dot: event.mark.dot(self.source.stream.id),
                 reason: self.reason(&failure),
                 sqlstate: "22003".into(),
             });
@@ -271,7 +333,7 @@ impl<'a> Fold<'a> {
     /// Why an event cannot be folded, with the column's name.
     fn reason(&self, failure: &FoldError) -> String {
         let named = |column: usize, why: String| {
-            let name = self.view.view.columns.0.get(column).map_or("", |column| column.name.as_str());
+            let name = self.source.view.view.columns.0.get(column).map_or("", |column| column.name.as_str());
             format!("column {name:?}: {why}")
         };
         match failure {
@@ -284,26 +346,23 @@ impl<'a> Fold<'a> {
     /// The fold of all events of the key that count.
     unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
         let key = BTreeMap::from([(encode_key(self.key), self.key.to_vec())]);
-        let Fold { relation, stream, view, counted, .. } = *self;
-        let held = unsafe { held_events(relation, stream, view, counted, key, &self.pending)? };
+        let held = unsafe { held_events(self.source, key, &self.pending)? };
         let events = held.into_values().next().unwrap_or_default();
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
+        let folded = RowState::refold(&self.source.view.shape, &events, self.contexts);
         Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
     }
 }
 
 /// The events of keys that count, and are not reverted.
 unsafe fn held_events(
-    relation: pg_sys::Relation,
-    stream: &Stream,
-    view: &ViewTable,
-    counted: Counted,
+    source: Source,
     keys: BTreeMap<Vec<u8>, Vec<Datum>>,
     left_out: &[Pending],
 ) -> Result<BTreeMap<Vec<u8>, Vec<FoldEvent>>> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let Source { relation, stream, view, counted } = source;
     let pending = catalog::pending_dots(view.number, Mode::Write)?.into_iter();
     let pending = pending.chain(left_out.iter().map(|left_out| left_out.dot)).collect::<BTreeSet<_>>();
     let rule = counted.rule(stream)?;
@@ -343,12 +402,18 @@ unsafe fn held_events(
 
 /// Where a key's events are: by the stream's index where the view's key is the event's.
 pub fn which<'a>(view: &ViewTable, stream: &Stream, key: &'a [Datum]) -> Which<'a> {
-    match (view.view.key.0.as_slice(), key, stream.by_key) {
-        ([part], [Datum::Text(text)], Some(index))
-            if part.path.root == Root::Key && part.datum_type == DatumType::Text =>
-        {
-            Which::OfKey { index, key: text }
+    match text_key(view, key).zip(stream.by_key) {
+        Some((key, index)) => Which::OfKey { index, key },
+        None => Which::All,
+    }
+}
+
+/// A key of the view where it is the event's own.
+pub fn text_key<'a>(view: &ViewTable, key: &'a [Datum]) -> Option<&'a str> {
+    match (view.view.key.0.as_slice(), key) {
+        ([part], [Datum::Text(text)]) if part.path.root == Root::Key && part.datum_type == DatumType::Text => {
+            Some(text)
         }
-        _ => Which::All,
+        _ => None,
     }
 }

@@ -14,6 +14,8 @@
 //! | `write` | states and rows written |
 //! | `refusal` | what the table does not take |
 //! | `reverts` | which events are reverted |
+//! | `replay` | a batch into the states that a reducer makes |
+//! | `reducer` | a user's reducer, called |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
@@ -48,7 +50,9 @@ mod past;
 mod progress;
 mod reading;
 mod rebuild;
+mod reducer;
 mod refusal;
+mod replay;
 pub mod reverts;
 mod states;
 pub mod table;

@@ -12,10 +12,8 @@ use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Ids, fold_events, key_text};
 use crate::view::build::{self, Events};
-use crate::view::contexts::Lookup;
 use crate::view::making::with_stream;
-use crate::view::merge;
-use crate::view::merge::{Counted, Fold};
+use crate::view::merge::{self, Counted, Source};
 use crate::view::reading::may_read;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
@@ -24,7 +22,7 @@ use gundb_core::fold::{FoldEvent, FoldValue, Mark};
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use uuid::Uuid;
 
@@ -57,16 +55,13 @@ sql_function! {
             unsafe {
                 match &wanted {
                     Some(wanted) => past.each_key(relation, Some(wanted), |key, events| {
-                        let contexts = Lookup::new(stream.id);
-                        let counted = past.counted();
-                        let (_, values) = Fold::new(relation, stream, &view, &contexts, key, counted).whole(events)?;
-                        contexts.done()?;
+                        let values = merge::row_of_events(past.source(relation), key, events)?;
                         values.map_or(Ok(()), |values| emit(key, &values))
                     }),
                     None => build::fold_all(past.events(relation), &view, |part| {
-                        part.iter().try_for_each(|built| match &built.folded {
-                            (_, Some(values)) => emit(&built.key, values),
-                            (_, None) => Ok(()),
+                        part.iter().try_for_each(|built| match &built.values {
+                            Some(values) => emit(&built.key, values),
+                            None => Ok(()),
                         })
                     })
                     .map(drop),
@@ -163,9 +158,10 @@ impl<'a> Past<'a> {
         Events { relation, stream, at: As::OfSnapshot, clock, left_out: pending }
     }
 
-    /// As folds count them.
-    pub fn counted(&self) -> Counted<'_> {
-        Counted::Covered { clock: &self.clock, left_out: &self.pending }
+    /// Where they are folded from.
+    pub fn source(&self, relation: pg_sys::Relation) -> Source<'_> {
+        let counted = Counted::Covered { clock: &self.clock, left_out: &self.pending };
+        Source { relation, stream: self.stream, view: self.view, counted }
     }
 
     /// Gives the events of the key that is wanted, or of each, in total order, but those that are reverted.
@@ -180,8 +176,8 @@ impl<'a> Past<'a> {
     ) -> Result<()> {
         let mut each = |group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat));
         let Some(wanted) = wanted else {
-            let each = |_, group| each(group);
-            return unsafe { build::each_key(self.events(relation), self.view, each).map(drop) };
+            let each = |groups: BTreeMap<Vec<u8>, Group>| groups.into_values().try_for_each(&mut each);
+            return unsafe { build::each_part(self.events(relation), self.view, each).map(drop) };
         };
         let (mut batch, _, reverts) = unsafe { self.of_key(relation, wanted)? };
         unsafe { batch.leave_out_reverted(&reverts)? };

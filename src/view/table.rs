@@ -3,7 +3,8 @@
 use crate::catalog::{self, RowStatements, ViewRecord};
 use crate::error::{Error, Result, internal, state};
 use crate::view::direct::Layout;
-use gundb_core::fold::Shape;
+use crate::view::replay;
+use gundb_core::fold::{FoldValue, RowState, Shape};
 use gundb_core::view::{Column, Columns, Filter, Key, View};
 use pgrx::pg_sys::Oid;
 use std::cell::OnceCell;
@@ -85,7 +86,7 @@ impl ViewTable {
         if let Some(known) = self.can_refuse.get() {
             return Ok(*known);
         }
-        let found = catalog::can_refuse(self.relation)?;
+        let found = catalog::can_refuse(&self.view, self.relation)?;
         Ok(*self.can_refuse.get_or_init(|| found))
     }
 
@@ -98,9 +99,25 @@ impl ViewTable {
         Ok(self.layout.get().and_then(Option::as_ref))
     }
 
+    /// What a stored state makes of a row; None: there is no row.
+    pub fn values_of(&self, state: &[u8]) -> Result<Option<Vec<FoldValue>>> {
+        if self.record.reducer.is_some() {
+            return Ok(replay::values_of(&replay::decoded(state)?));
+        }
+        if state.is_empty() {
+            return Ok(None);
+        }
+        let damaged = |error: String| internal(format!("a view's state is damaged: {error}"));
+        let state = RowState::decode(state).map_err(|error| damaged(error.to_string()))?;
+        state.values().map_err(|error| damaged(error.to_string()))
+    }
+
     /// Whether two views are the same, but for their tables.
     pub fn is_same(&self, other: &ViewTable) -> bool {
-        self.view == other.view && self.strict == other.strict && self.record.stream == other.record.stream
+        self.view == other.view
+            && self.strict == other.strict
+            && self.record.stream == other.record.stream
+            && self.record.reducer == other.record.reducer
     }
 }
 
@@ -109,7 +126,10 @@ fn parse(record: &ViewRecord) -> Result<View> {
         Error::new(state::INVALID_PARAMETER, format!("the {what} of the view cannot be read: {why}"))
             .hint("docs/folds.md tells the language of views.")
     };
-    let columns: Columns = record.columns.parse().map_err(|why| wrong("columns", format!("{why}")))?;
+    let columns = match record.reducer {
+        Some(_) => Columns::reduced(),
+        None => record.columns.parse().map_err(|why| wrong("columns", format!("{why}")))?,
+    };
     let key: Key = record.key.parse().map_err(|why| wrong("key", format!("{why}")))?;
     let filter = record.filter.as_deref().map(str::parse::<Filter>).transpose();
     let filter = filter.map_err(|why| wrong("filter", format!("{why}")))?;

@@ -222,3 +222,38 @@ fn the_state_of_a_row_keeps_its_bytes() {
     let stored = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/row_state_v1.bin")).unwrap();
     assert_eq!(fold::RowState::decode(&stored), Ok(row_state()));
 }
+
+/// A key of a reducer view with two states behind the latest.
+fn reduction() -> fold::Reduction {
+    /// Remembers the last event and how many there were.
+    struct Last(u64);
+    impl fold::Reduce for Last {
+        type Event = u64;
+        type Refusal = ();
+        type Failure = std::convert::Infallible;
+        fn reduce(&mut self, _: &str, event: &u64) -> Result<Result<String, ()>, Self::Failure> {
+            self.0 += 1;
+            Ok(Ok(format!("{{\"n\": {}, \"last\": {event}}}", self.0)))
+        }
+    }
+    let event = |at: u64| fold::Placed {
+        mark: fold::Mark {
+            hlc: Hlc::new(1_000 + at, 0).unwrap(),
+            site: strategies::site(1),
+            lane: strategies::lane(1, 0),
+            seq: at,
+            epoch: 0,
+        },
+        event: at,
+    };
+    let mut state = fold::Reduction::default();
+    let Ok(_) = state.merge("{}", (1..=70).map(event).collect(), &mut Last(0), |_| Ok(Vec::new()));
+    state
+}
+
+#[test]
+fn the_state_of_a_key_of_a_reducer_view_keeps_its_bytes() {
+    golden("reduction_v1.bin", &reduction().encode());
+    let stored = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/reduction_v1.bin")).unwrap();
+    assert_eq!(fold::Reduction::decode(&stored), Ok(reduction()));
+}

@@ -52,6 +52,12 @@ async fn source(postgres: &Postgres) -> Cluster {
                CREATE TRIGGER own BEFORE INSERT ON moves FOR EACH ROW EXECUTE FUNCTION own_trigger();
                SELECT gundb.create_view('kinds', 'moves', '{"n": {"fold": "count"}, "last": {"fold": "lww", "value": "@hlc"}}', key => '@type');
                SELECT gundb.create_view('"Other Schema"."The View"', 'it''s', '{"all": {"fold": "set", "add": "n"}}', key => '@key as "Key, of it"');
+               CREATE FUNCTION "Other Schema"."Number it"(state jsonb, event gundb.event) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
+                   BEGIN
+                       IF event.type = 'Text' THEN RAISE EXCEPTION 'a text'; END IF;
+                       RETURN jsonb_build_object('n', coalesce((state->>'n')::int, 0) + 1, 'hash', md5(state::text || event.id));
+                   END $$;
+               SELECT gundb.create_reducer_view('"Other Schema"."Reduced"', 'moves', '"Other Schema"."Number it"(jsonb, gundb.event)', '{"it''s": "a start"}', '@type as "Type"');
                CREATE TABLE page (url text PRIMARY KEY, hits gundb.gcounter NOT NULL DEFAULT '{}', tags gundb.set NOT NULL DEFAULT '{}');
                INSERT INTO page VALUES ('/');"#,
         )
@@ -136,10 +142,12 @@ async fn state(session: &Session) -> Vec<(&'static str, Vec<Vec<String>>)> {
         ),
         (
             "views",
-            "SELECT view, stream, key, columns::text, types, filter, delete, strict, rows, skipped, pending FROM gundb.view ORDER BY view::text",
+            "SELECT view, stream, key, columns::text, types, filter, delete, strict, rows, skipped, pending, reducer, initial FROM gundb.view ORDER BY view::text",
         ),
         ("rows of a view", "SELECT * FROM kinds ORDER BY 1"),
         ("rows of another", "SELECT * FROM \"Other Schema\".\"The View\" ORDER BY 1"),
+        ("rows of a reducer view", "SELECT * FROM \"Other Schema\".\"Reduced\" ORDER BY 1"),
+        ("pending", "SELECT view, key, dot, reason, sqlstate, since, tries FROM gundb.pending ORDER BY since, dot"),
         ("damage of views", "SELECT v.view, c.* FROM gundb.view v, gundb.check_view(v.view) c"),
         ("CRDT values", "SELECT * FROM page"),
         ("damage", "SELECT * FROM gundb.verify()"),

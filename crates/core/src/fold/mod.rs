@@ -14,6 +14,7 @@
 //! | `conflict` | what a `lww` column's winner won over, unseen |
 //! | `revert` | which events others have taken out |
 //! | `row` | the state of a row: its life, its columns, its bytes |
+//! | `reduction` | the state of a row that a reducer makes; it stands apart from all of the above but marks |
 //!
 //! `docs/folds.md` is the table for people.
 
@@ -22,6 +23,7 @@ mod conflict;
 mod event;
 mod mark;
 mod plain;
+mod reduction;
 mod revert;
 mod row;
 pub mod specification;
@@ -31,6 +33,7 @@ use std::str::FromStr;
 pub use conflict::{Conflict, conflicts};
 pub use event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 pub use mark::{Causality, Contexts, Mark};
+pub use reduction::{Checkpoint, Placed, REDUCED_BYTES_MAX, Reduce, Reduction, Refused, STEP};
 pub use revert::{REVERT_NAMESPACE, REVERTED, is_reverted, revert_id, reverts_of};
 pub use row::{Outcome, Refold, RefoldReason, RowState, Shape};
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::conflict::Conflict;
 use super::event::{Appended, Effect, FoldEvent, FoldValue, Operation, group_by_id};
 use super::mark::{Causality, Mark, is_before};
+use super::reduction::{Placed, Reduce, Refused};
 use super::revert::revert_id;
 use super::{Fold, FoldError};
 use crate::crdt::Crdt;
@@ -262,4 +263,24 @@ fn merge(acts: &[Act<'_>], column: usize) -> Result<FoldValue, FoldError> {
         }
     }
     Ok(FoldValue::Crdt(merged))
+}
+
+/// A state, and what was left out of it.
+pub type Reduced<R> = (Option<String>, Vec<Refused<<R as Reduce>::Refusal>>);
+
+/// What a reducer makes of a key's events, each id once: all of them in total order, but those that it refuses. None where it took none.
+pub fn reduced<R: Reduce>(
+    initial: &str,
+    mut events: Vec<Placed<R::Event>>,
+    reducer: &mut R,
+) -> Result<Reduced<R>, R::Failure> {
+    events.sort_by_key(|event| event.mark);
+    let (mut state, mut refused) = (None, Vec::new());
+    for Placed { mark, event } in events {
+        match reducer.reduce(state.as_deref().unwrap_or(initial), &event)? {
+            Ok(next) => state = Some(next),
+            Err(refusal) => refused.push(Refused { mark, refusal }),
+        }
+    }
+    Ok((state, refused))
 }

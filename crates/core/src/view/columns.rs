@@ -221,6 +221,22 @@ fn entries(scanner: &mut Scanner<'_>) -> Result<Vec<Entry>, ColumnsError> {
     Ok(entries)
 }
 
+impl Columns {
+    /// The one column of a view that a reducer makes: of an event nothing is read for it.
+    pub fn reduced() -> Columns {
+        let column_type = ColumnType::Datum(DatumType::Jsonb);
+        Columns(vec![Column {
+            name: "state".to_owned(),
+            fold: Fold::Lww,
+            column_type,
+            value: None,
+            by: None,
+            remove: None,
+            key: None,
+        }])
+    }
+}
+
 impl FromStr for Columns {
     type Err = ColumnsError;
 
