@@ -8,7 +8,7 @@
 -- What came from others is known from the epoch on that covers it.
 CREATE INDEX epoch_since ON gundb.epoch (since, number) WHERE since IS NOT NULL;
 
-CREATE FUNCTION gundb.clock_at("time" timestamptz) RETURNS gundb.clock
+CREATE FUNCTION gundb.clock_at(at timestamptz) RETURNS gundb.clock
     LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_clock_at';
 COMMENT ON FUNCTION gundb.clock_at(timestamptz) IS
     'What this site knew at a time, of what it still holds: its own events with a stamp not after it, and what it had applied of others'' by then. From now on, the clock of all it holds. Two probes a lane, or a halving.';

@@ -162,7 +162,7 @@ fn stamp_after(at: i64) -> Option<Hlc> {
 }
 
 sql_function! {
-    /// `clock_at(time)`
+    /// `clock_at(at)`
     fn gundb_clock_at(call) {
         match call.int8(0) {
             Some(at) => Ok(ret::clock(&clock_at(at)?)),

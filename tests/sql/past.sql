@@ -45,7 +45,7 @@ CREATE FUNCTION covered(clock gundb.clock) RETURNS text LANGUAGE sql AS $$
 SELECT at, covered(gundb.clock_at(at)) FROM unnest(ARRAY['-infinity', '0001-01-01', '1969-12-31', '2020-01-01 12:00', '2020-01-01 23:59:59.999999', '2020-01-02 00:00', '2020-01-02 11:59:59.999999',
     '2020-01-02 12:00', '2020-01-02 12:00:00.0009', '2020-01-02 18:00', '2020-01-03 00:00', '2020-01-03 12:00', '2020-06-01', '9999-12-31', '20000-01-01', 'infinity', NULL]::timestamptz[]) AS at;
 SELECT gundb.clock_at('infinity') = gundb.site_clock() AS end_of_time, gundb.clock_at(now() + interval '1 day') = gundb.site_clock() AS tomorrow, gundb.clock_at(clock_timestamp()) = gundb.site_clock() AS now,
-       gundb.clock_at('-infinity') = '{}' AS beginning;
+       gundb.clock_at(at => '-infinity') = '{}' AS beginning;
 SELECT bool_and(gundb.clock_at(a) <= gundb.clock_at(b)) AS grows FROM generate_series('2019-12-31'::timestamptz, '2020-01-05', '6 hours') AS a, generate_series('2019-12-31'::timestamptz, '2020-01-05', '6 hours') AS b WHERE a <= b;
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -129,10 +129,6 @@ SELECT type, "row" FROM gundb.view_history('pairs', 'apple, 5');
 SELECT bool_and((SELECT h."row" FROM gundb.view_history('stock', k.key) AS h ORDER BY h.hlc DESC LIMIT 1) IS NOT DISTINCT FROM (SELECT to_jsonb(s) FROM stock s WHERE s.key = k.key)) AS last
 FROM (SELECT DISTINCT key FROM moves) AS k WHERE key IS NOT NULL;
 SELECT count(*) AS states, bool_and("row" IS DISTINCT FROM before) AS differ FROM (SELECT "row", lag("row") OVER (ORDER BY hlc) AS before FROM gundb.view_history('stock', 'k1')) AS h;
--- What the view could not fold makes no state: a sum that its column cannot hold.
-INSERT INTO things (type, data) SELECT 'A', jsonb_build_object('n', n, 'at', '2026-01-01T00:00:00Z', 'day', '2026-01-01') FROM unnest(ARRAY['9e131071', '-1', '9e131071']::numeric[]) AS n;
-SELECT length(("row"->'n')::text) FROM gundb.view_history('every', '2026-01-01T00:00:00Z, 2026-01-01') ORDER BY hlc;
-
 -- ---------------------------------------------------------------------------------------------------------------------
 -- view_digest
 -- ---------------------------------------------------------------------------------------------------------------------

@@ -110,24 +110,27 @@ SELECT type, "row" FROM gundb.view_history('by_place', 'dock');
 -- Events that could not be folded
 -- ---------------------------------------------------------------------------------------------------------------------
 
-INSERT INTO moves (id, type, key, data) VALUES (id_of(20), 'Received', 'apple', '{"qty": "many"}'), (id_of(21), 'Received', 'apple', '{"qty": 9e131071}'), (id_of(22), 'Received', 'apple', '{"qty": 9e131071}');
+INSERT INTO moves (id, type, key, data) VALUES (id_of(20), 'Received', 'apple', '{"qty": "many"}');
 SELECT view, key, left(reason, 40) AS reason, tries FROM gundb.pending ORDER BY view::text, reason;
 -- Reverting one ends its wait; taking the revert back brings it back.
 SELECT count(*) FROM gundb.revert('moves', ARRAY[id_of(20)]);
-SELECT view, left(reason, 40) AS reason FROM gundb.pending ORDER BY view::text, reason;
-SELECT gundb.check_view('stock'), gundb.rebuild_view('stock');
-SELECT view, left(reason, 40) AS reason FROM gundb.pending ORDER BY view::text, reason;
+SELECT count(*) FROM gundb.pending;
+SELECT gundb.check_view('stock');
+SELECT gundb.rebuild_view('stock');
+SELECT count(*) FROM gundb.pending;
 SELECT count(*) FROM gundb.revert('moves', (SELECT array_agg(id) FROM moves WHERE meta->'reverts'->>0 = id_of(20)::text));
 SELECT view, left(reason, 40) AS reason FROM gundb.pending ORDER BY view::text, reason;
--- What it was in the way of can be folded then.
-SELECT count(*) FROM gundb.revert('moves', ARRAY[id_of(21)]);
-SELECT gundb.retry_pending('stock');
-SELECT view, left(reason, 40) AS reason FROM gundb.pending ORDER BY view::text, reason;
-SELECT length(qty::text) FROM stock WHERE key = 'apple';
-SELECT count(*) FROM gundb.revert('moves', ARRAY[id_of(20), id_of(22)]) AS r;
-SELECT * FROM stock ORDER BY key;
-SELECT gundb.check_view(v) FROM unnest(ARRAY['stock', 'by_place', 'sold', 'stock_too']::regclass[]) AS v;
+SELECT count(*) FROM gundb.revert('moves', ARRAY[id_of(20)]);
+-- What one was in the way of can be folded when it is reverted.
+INSERT INTO closed (id, type, data) VALUES (id_of(21), 'Counted', '{"k": "big", "n": 9e131071}'), (id_of(22), 'Counted', '{"k": "big", "n": 9e131071}');
+SELECT view, key, left(reason, 40) AS reason FROM gundb.pending;
+SELECT count(*) FROM gundb.revert('closed', ARRAY[id_of(21)]);
+SELECT gundb.retry_pending('counts');
 SELECT count(*) FROM gundb.pending;
+SELECT length(n::text) FROM counts WHERE k = 'big';
+SELECT count(*) FROM gundb.revert('closed', ARRAY[id_of(22)]);
+SELECT count(*) FROM counts WHERE k = 'big';
+SELECT gundb.check_view(v) FROM unnest(ARRAY['stock', 'by_place', 'sold', 'stock_too', 'counts']::regclass[]) AS v;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- What is refused, and what does nothing

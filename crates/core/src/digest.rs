@@ -95,6 +95,9 @@ mod tests {
         for (at, digest) in all.iter().enumerate() {
             assert!(all.iter().skip(at + 1).all(|other| other != digest), "{at}");
         }
-        assert_eq!(of(&[&[Some("a")]]), of(&[&[Some("a")]]));
+        // Part of the format.
+        let text = |digest: [u8; 16]| Uuid::from_bytes(digest).to_string();
+        assert_eq!(text(all[0]), "f10b724b-c8e3-0e5d-bf2d-776fc2c2ca3d");
+        assert_eq!(text(of(&[&[Some("A-1"), None, Some("2.5")]])), "1035bb25-aa03-eb26-dcd1-6f609d1c55c7");
     }
 }

@@ -63,6 +63,7 @@ async fn source(postgres: &Postgres) -> Cluster {
         )
         .await;
     write(&session).await;
+    session.run("SELECT gundb.revert('moves', ARRAY[(SELECT id FROM moves ORDER BY hlc LIMIT 1)])").await;
     drop(session);
     cluster.stop(Stop::Immediate);
     cluster.launch();
@@ -148,6 +149,7 @@ async fn state(session: &Session) -> Vec<(&'static str, Vec<Vec<String>>)> {
         ("rows of another", "SELECT * FROM \"Other Schema\".\"The View\" ORDER BY 1"),
         ("rows of a reducer view", "SELECT * FROM \"Other Schema\".\"Reduced\" ORDER BY 1"),
         ("pending", "SELECT view, key, dot, reason, sqlstate, since, tries FROM gundb.pending ORDER BY since, dot"),
+        ("streams with reverts", "SELECT * FROM gundb.reverting"),
         ("damage of views", "SELECT v.view, c.* FROM gundb.view v, gundb.check_view(v.view) c"),
         ("CRDT values", "SELECT * FROM page"),
         ("damage", "SELECT * FROM gundb.verify()"),
