@@ -10,11 +10,13 @@
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
-//! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
+//! | `run`, `lane`, `stamp`, `span`, `epoch`, `duplicate`, `heads` | how a row becomes an event |
+//! | `apply` | events of other sites, and of earlier runs, into this database |
 
 mod admin;
 mod aggregate;
 mod append;
+mod apply;
 mod boundary;
 mod call;
 mod catalog;
@@ -23,6 +25,7 @@ mod consumer;
 mod crdt;
 mod drops;
 mod duplicate;
+mod epoch;
 mod error;
 mod heads;
 mod jsonb;

@@ -92,6 +92,8 @@ pub enum Which<'a> {
     OfLane { index: pg_sys::Oid, site: SiteId, lane: Lane, after: u64 },
     /// Those of a key, by the index over (key, hlc).
     OfKey { index: pg_sys::Oid, key: &'a str },
+    /// Those that bear an id, by the index over (id, site, run).
+    OfId { index: pg_sys::Oid, id: Uuid },
 }
 
 /// Calls `found` for events of a stream, whoever may read them, until it breaks off. What it allocates through
@@ -151,6 +153,9 @@ pub unsafe fn walk(
                 let mut equals = key(0, Strategy::Equal.number(), pg_sys::F_TEXTEQ, text);
                 equals.sk_collation = pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID.to_u32());
                 (index, vec![equals], Some(text))
+            }
+            Which::OfId { index, id } => {
+                (index, vec![key(0, Strategy::Equal.number(), pg_sys::F_UUID_EQ, fixed(id.as_bytes()))], None)
             }
         };
         let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);

@@ -36,6 +36,10 @@ pub struct Database {
     held_off: AtomicU32,
     /// Whether rows may bring their coordinates; ends with the first append.
     restoring: AtomicBool,
+    /// Whether keys of views wait to be merged again.
+    late: PgSpinLock<Doubt>,
+    /// Whether transactions of other sites wait.
+    staged: PgSpinLock<Doubt>,
     /// Consumers that wait for news.
     waiters: core::cell::UnsafeCell<pg_sys::ConditionVariable>,
 }
@@ -52,7 +56,9 @@ pub struct Running {
     pub started: Hlc,
     hlc: Hlc,
     mark: Hlc,
+    /// The greatest epoch that is known to be visible, and the one drawn last: greater while its transaction commits.
     pub epoch: u64,
+    epoch_drawn: u64,
     lane_floor: u32,
     lane_top: u32,
     /// Whether a committed transaction has written the run's record and its epoch 0.
@@ -70,6 +76,7 @@ impl Default for Running {
             hlc: Hlc::MIN,
             mark: Hlc::MIN,
             epoch: 0,
+            epoch_drawn: 0,
             lane_floor: 0,
             lane_top: 0,
             recorded: false,
@@ -83,6 +90,29 @@ impl Running {
     }
 }
 
+/// Whether rows of a kind may stand in a table, so that looking for them is seldom in vain. Unknown counts as so.
+#[derive(Clone, Copy)]
+struct Doubt {
+    may_be: bool,
+    /// Transactions that have written some and not ended.
+    open: u32,
+    /// How often some were written.
+    written: u64,
+}
+
+impl Doubt {
+    const UNKNOWN: Doubt = Doubt { may_be: true, open: 0, written: 0 };
+}
+
+/// What waits, of which shared memory knows whether there may be any.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waiting {
+    /// Keys of views that were busy when events came to them.
+    Late,
+    /// Transactions of other sites.
+    Staged,
+}
+
 struct News {
     streams: [u32; NEWS_MAX],
     len: usize,
@@ -93,6 +123,8 @@ struct News {
 unsafe impl pgrx::PGRXSharedMemory for Running {}
 // SAFETY: as above.
 unsafe impl pgrx::PGRXSharedMemory for News {}
+// SAFETY: as above.
+unsafe impl pgrx::PGRXSharedMemory for Doubt {}
 // SAFETY: every field is an atomic, a spinlock, or PostgreSQL's own shared structure.
 unsafe impl Sync for Database {}
 
@@ -109,6 +141,8 @@ pub enum NoStamp {
     MarkReached(Hlc),
     /// The clock is at the end of year 9999.
     EndOfTime,
+    /// This epoch's transaction is committing: whether the snapshot sees it must be found out first.
+    EpochDrawn(u64),
 }
 
 struct Memory {
@@ -218,6 +252,8 @@ unsafe extern "C-unwind" fn startup() {
                     wanted: AtomicBool::new(false),
                     held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
+                    late: PgSpinLock::new(Doubt::UNKNOWN),
+                    staged: PgSpinLock::new(Doubt::UNKNOWN),
                     waiters: core::mem::zeroed(),
                 });
                 pg_sys::ConditionVariableInit((*slot).waiters.get());
@@ -332,6 +368,8 @@ pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
 pub fn forget_database(oid: pg_sys::Oid) {
     if let Some(slot) = database_by_oid(oid) {
         *slot.running.lock() = Running::default();
+        *slot.late.lock() = Doubt::UNKNOWN;
+        *slot.staged.lock() = Doubt::UNKNOWN;
         slot.wanted.store(false, Ordering::Release);
         slot.held_off.store(0, Ordering::Release);
         slot.oid.store(0, Ordering::Relaxed);
@@ -362,9 +400,12 @@ impl Database {
         (running.run != 0).then(|| SiteId(Uuid::from_bytes(running.site)))
     }
 
-    /// The next stamp, greater than every one before it.
-    pub fn stamp(&self, now_ms: u64) -> core::result::Result<Stamp, NoStamp> {
+    /// The next stamp, greater than every one before it. `unseen` is an epoch that the caller's snapshot does not see.
+    pub fn stamp(&self, now_ms: u64, unseen: Option<u64>) -> core::result::Result<Stamp, NoStamp> {
         let mut running = self.running.lock();
+        if running.epoch_drawn != running.epoch && Some(running.epoch_drawn) != unseen {
+            return Err(NoStamp::EpochDrawn(running.epoch_drawn));
+        }
         let next = Hlc::tick(running.hlc, now_ms).ok_or(NoStamp::EndOfTime)?;
         if next > running.mark {
             return Err(NoStamp::MarkReached(next));
@@ -377,6 +418,78 @@ impl Database {
     pub fn observe(&self, hlc: Hlc) {
         let mut running = self.running.lock();
         running.hlc = running.hlc.max(hlc);
+    }
+
+    /// The next epoch of a run, drawn by a transaction that holds the lock of epochs and is about to commit.
+    pub fn draw_epoch(&self, run: u64) -> Option<u64> {
+        let mut running = self.running.lock();
+        (running.run == run).then(|| {
+            running.epoch_drawn = running.epoch + 1;
+            running.epoch_drawn
+        })
+    }
+
+    /// Whether an epoch beyond the run's beginning is drawn, or was.
+    pub fn draws_first_epoch(&self) -> bool {
+        self.running.lock().epoch_drawn > 0
+    }
+
+    /// An epoch is visible: stamps from now on refer to it. Never raises.
+    pub fn publish_epoch(&self, run: u64, epoch: u64) {
+        let mut running = self.running.lock();
+        if running.run == run {
+            running.epoch = running.epoch.max(epoch);
+        }
+    }
+
+    /// An epoch will not be: its transaction was rolled back. Never raises.
+    pub fn give_epoch_back(&self, run: u64, epoch: u64) {
+        let mut running = self.running.lock();
+        if running.run == run && running.epoch_drawn == epoch {
+            running.epoch_drawn = running.epoch;
+        }
+    }
+
+    fn doubt(&self, what: Waiting) -> &PgSpinLock<Doubt> {
+        match what {
+            Waiting::Late => &self.late,
+            Waiting::Staged => &self.staged,
+        }
+    }
+
+    /// Whether some may wait.
+    pub fn may_wait(&self, what: Waiting) -> bool {
+        self.doubt(what).lock().may_be
+    }
+
+    /// A transaction is about to write the first that it writes.
+    pub fn begin_waiting(&self, what: Waiting) {
+        let mut doubt = self.doubt(what).lock();
+        *doubt = Doubt { may_be: true, open: doubt.open + 1, written: doubt.written + 1 };
+    }
+
+    /// That transaction has ended. Never raises.
+    pub fn end_waiting(&self, what: Waiting) {
+        let mut doubt = self.doubt(what).lock();
+        doubt.open = doubt.open.saturating_sub(1);
+    }
+
+    /// Looks, by `find`, whether some wait, and remembers it if none do and nobody is about to write some.
+    pub fn look_for<E>(
+        &self,
+        what: Waiting,
+        find: impl FnOnce() -> core::result::Result<bool, E>,
+    ) -> core::result::Result<bool, E> {
+        let before = *self.doubt(what).lock();
+        if !before.may_be {
+            return Ok(false);
+        }
+        let found = find()?;
+        if !found && before.open == 0 {
+            let mut doubt = self.doubt(what).lock();
+            doubt.may_be = doubt.may_be && doubt.written != before.written;
+        }
+        Ok(found)
     }
 
     /// The clock's present value, without moving it.

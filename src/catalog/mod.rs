@@ -3,6 +3,7 @@
 //! Names are always qualified, so no search path can lead a statement elsewhere. What a user's right decides runs
 //! as the user; what gundb must be able to do whoever appends runs inside [`crate::spi::as_owner`].
 
+mod applied;
 mod argument;
 mod consumers;
 mod definitions;
@@ -15,6 +16,7 @@ mod view_rows;
 mod view_states;
 mod views;
 
+pub use applied::*;
 pub use argument::*;
 pub use consumers::*;
 pub use definitions::*;

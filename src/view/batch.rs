@@ -4,10 +4,11 @@ use crate::catalog::Pending;
 use crate::jsonb::Binary;
 use crate::scan::Stored;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Appended, FoldEvent, group_by_id};
+use gundb_core::fold::{Appended, FoldEvent};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, StreamId};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A key's bytes stand in an index entry.
 const KEY_BYTES_MAX: usize = 2_560;
@@ -26,6 +27,8 @@ pub struct Batch {
     pub skipped: i64,
     /// Events that cannot be read.
     pub pending: Vec<Pending>,
+    /// The ids of events that come to no key. Where one stands under another dot too, the keys of both must know.
+    pub keyless: Vec<Uuid>,
 }
 
 /// A key as people read it: its values, no more than a line of them.
@@ -38,22 +41,17 @@ pub fn shown(key: &[Datum]) -> String {
     }
 }
 
-/// Events as folds take them. Where each id is known to stand once, none need be looked for.
-pub fn fold_events(events: Vec<Appended>, ids: Ids) -> Vec<FoldEvent> {
-    match ids {
-        Ids::StandOnce => events.into_iter().map(|event| FoldEvent::new(event.mark, event.effect)).collect(),
-        Ids::MayRepeat => group_by_id(events),
-    }
-}
-
-/// Whether several events may bear one id: what one run appends bears different ones.
-#[derive(Clone, Copy)]
-pub enum Ids {
-    StandOnce,
-    MayRepeat,
+/// Events as folds take them, each id standing once.
+pub fn fold_events(events: Vec<Appended>) -> Vec<FoldEvent> {
+    events.into_iter().map(|event| FoldEvent::new(event.mark, event.effect)).collect()
 }
 
 impl Batch {
+    /// Names a key, though nothing new comes to it.
+    pub fn touch(&mut self, bytes: Vec<u8>, key: Vec<Datum>) -> &mut Group {
+        self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() })
+    }
+
     /// Adds an event. The view decides whether it takes it.
     pub fn add(&mut self, view: &ViewTable, stream: StreamId, event: &Stored) {
         self.add_where(view, stream, event, |_| true);
@@ -71,6 +69,7 @@ impl Batch {
             meta: &Binary(event.meta),
         };
         let mut cannot = |reason: String| {
+            self.keyless.push(event.id);
             let dot = event.mark.dot(stream);
             // Where the key can be read, it says whose row lacks the event.
             let key = view.view.key.of(&seen).ok().flatten();
@@ -78,16 +77,18 @@ impl Batch {
             self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
         };
         match view.view.read(&seen) {
-            Ok(Reading::NotTaken) => {}
-            Ok(Reading::NoKey) => self.skipped += 1,
+            Ok(Reading::NotTaken) => self.keyless.push(event.id),
+            Ok(Reading::NoKey) => {
+                self.keyless.push(event.id);
+                self.skipped += 1;
+            }
             Ok(Reading::Event { key, effect }) => {
                 let bytes = encode_key(&key);
                 if bytes.len() > KEY_BYTES_MAX {
                     return cannot(format!("the key is longer than {KEY_BYTES_MAX} bytes"));
                 }
                 if fits(&bytes) {
-                    let group = self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
-                    group.events.push(Appended { id: event.id, mark: event.mark, effect });
+                    self.touch(bytes, key).events.push(Appended { id: event.id, mark: event.mark, effect });
                 }
             }
             Err(error) => cannot(error.to_string()),

@@ -9,12 +9,13 @@ use crate::error::{Result, internal};
 use crate::heads;
 use crate::scan::{self, As, Which};
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Ids, fold_events};
+use crate::view::batch::{Batch, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
-use crate::view::merge::{self, Fold, Folded, NewRow};
+use crate::view::merge::{self, Fold, Folded, NewRow, Origin};
+use crate::view::repeats;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Outcome, RowState};
+use gundb_core::fold::{FoldEvent, Outcome, RowState};
 use gundb_core::view::KeyPart;
 use gundb_core::{Datum, Json};
 use pgrx::pg_sys::{self, Oid};
@@ -92,7 +93,7 @@ pub unsafe fn retry(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
             })?;
         }
     }
-    let left = unsafe { merge::merge(relation, stream, view, batch, Ids::MayRepeat, &tried)? };
+    let left = unsafe { merge::merge(relation, stream, view, batch, Origin::Retried, &tried)? };
     Ok(tried.len() - left)
 }
 
@@ -107,15 +108,21 @@ pub unsafe fn check(
     mut found: impl FnMut(&str, &str),
 ) -> Result<()> {
     let pending = catalog::pending_dots(view.number, crate::spi::Mode::Read)?.into_iter().collect();
+    // Keys that lack events are listed as pending.
+    let late = catalog::late_keys(view.number)?;
     let mut states = catalog::all_states(view.number)?;
+    states.retain(|key, _| !late.contains(key));
     let keys = view.view.key.0.len();
     let statements = view.statements()?;
     let columns = keys + view.view.columns.0.len();
     let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, columns))?;
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
+    for key in late.iter().filter_map(|key| gundb_core::view::decode_key(key).ok()) {
+        rows.remove(&key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>());
+    }
     unsafe {
         fold_all(relation, stream, view, As::OfSnapshot, &pending, |part| {
-            for Built { bytes, key, folded: (state, values) } in part {
+            for Built { bytes, key, folded: (state, values) } in part.iter().filter(|one| !late.contains(&one.bytes)) {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
                     texts.iter().cloned().chain(values.iter().map(|value| value.sql_text())).collect::<Vec<_>>()
@@ -184,11 +191,24 @@ unsafe fn fold_all(
         authors.insert((site, lane.run()));
     })?;
     // An id that several authors accepted counts once, so its events must come together.
-    if !view.shape.is_causal() && authors.len() <= 1 {
+    let repeated = match authors.len() {
+        0 | 1 => BTreeSet::new(),
+        _ => catalog::repeated_ids(stream.table, &stream.label, at)?,
+    };
+    if !view.shape.is_causal() && repeated.is_empty() {
         let folded = unsafe { fold_running(relation, stream, view, at, left_out)? };
         if let Some((built, besides)) = folded {
             part_done(&built)?;
             return Ok(besides);
+        }
+    }
+    let mut once: BTreeMap<Vec<u8>, (Vec<Datum>, Vec<FoldEvent>)> = BTreeMap::new();
+    for id in &repeated {
+        let dots = unsafe { repeats::appendings(relation, stream, view, *id, at)? };
+        if let Some((bytes, key, event)) = repeats::as_one(dots)
+            && !left_out.contains(&event.mark.dot(stream.id))
+        {
+            once.entry(bytes).or_insert_with(|| (key, Vec::new())).1.push(event);
         }
     }
     let parts = events / EVENTS_MAX + 1;
@@ -199,7 +219,9 @@ unsafe fn fold_all(
         unsafe {
             scan::walk(relation, Which::All, at, |event| {
                 if left_out.is_empty() || !left_out.contains(&event.mark.dot(stream.id)) {
-                    batch.add_where(view, stream.id, event, |key| part_of(key, parts) == part);
+                    // Read all the same: it may be without a key, or not to be read.
+                    let is_repeated = repeated.contains(&event.id);
+                    batch.add_where(view, stream.id, event, |key| !is_repeated && part_of(key, parts) == part);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -208,10 +230,15 @@ unsafe fn fold_all(
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
         }
+        for (bytes, (key, _)) in once.iter().filter(|(bytes, _)| part_of(bytes, parts) == part) {
+            batch.touch(bytes.clone(), key.clone());
+        }
         let mut built = Vec::with_capacity(batch.groups.len());
         for (bytes, group) in batch.groups {
             let mut fold = Fold::new(relation, stream, view, &contexts, &group.key);
-            let folded = unsafe { fold.whole(fold_events(group.events, Ids::MayRepeat))? };
+            let mut events = fold_events(group.events);
+            events.extend(once.remove(&bytes).into_iter().flat_map(|(_, events)| events));
+            let folded = fold.whole(events)?;
             contexts.done()?;
             besides.pending.append(&mut fold.pending);
             built.push(Built { bytes, key: group.key, folded });
@@ -241,7 +268,7 @@ unsafe fn fold_running(
     let mut waiting = 0;
     let mut take_in = |batch: &mut Batch| -> bool {
         for (bytes, group) in core::mem::take(&mut batch.groups) {
-            let events = fold_events(group.events, Ids::StandOnce);
+            let events = fold_events(group.events);
             let (_, state) = states.entry(bytes).or_insert_with(|| (group.key, RowState::empty(&view.shape)));
             match state.merge(&events, &contexts) {
                 Ok(Outcome::Merged(merged)) => *state = merged,

@@ -5,9 +5,11 @@ use crate::catalog::{self, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
 use crate::stream::{self, Stream};
+use crate::view::applied::heal;
+use crate::view::merge::Origin;
 use crate::view::table::ViewTable;
 use crate::view::{build, maintain};
-use crate::{admin, drops, scan, sql_function, stamp, transaction};
+use crate::{admin, apply, drops, scan, sql_function, stamp, transaction};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
@@ -150,9 +152,13 @@ sql_function! {
         for view in views {
             let table = admin::table_of(&view.record.stream)?;
             // SAFETY: the relation is open.
-            folded += with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &view) })?;
+            folded += with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &view) })? as i64;
+            folded += heal(&view, Origin::Retried)? as i64;
         }
-        Ok(ret::int8(folded as i64))
+        if call.arg(0).is_none() && catalog::may_own(catalog::extension()?.event)? {
+            folded += apply::retry()?;
+        }
+        Ok(ret::int8(folded))
     }
 }
 

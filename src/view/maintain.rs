@@ -7,8 +7,8 @@
 use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
-use crate::view::batch::{Batch, Ids};
-use crate::view::merge;
+use crate::view::batch::Batch;
+use crate::view::merge::{self, Origin};
 use crate::{catalog, run, sql_function, transaction};
 use gundb_core::Lane;
 use pgrx::pg_sys::{self, Datum};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Events read before they are merged: a bound on memory.
-const CHUNK: usize = 200_000;
+pub const CHUNK: usize = 200_000;
 
 sql_function! {
     /// `gundb.maintain()`: the trigger, AFTER INSERT FOR EACH STATEMENT.
@@ -72,9 +72,9 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     transaction::with(|t| t.view(stream.table, lane, *after));
     for (view, batch) in stream.views.iter().zip(batches) {
         if batch.skipped > 0 {
-            catalog::add_skipped(view.number, lane.number(), batch.skipped)?;
+            catalog::add_skipped(view.number, lane.number().into(), batch.skipped)?;
         }
-        unsafe { merge::merge(relation, stream, view, batch, Ids::StandOnce, &BTreeMap::new())? };
+        unsafe { merge::merge(relation, stream, view, batch, Origin::Own, &BTreeMap::new())? };
     }
     Ok(events == CHUNK)
 }

@@ -6,25 +6,39 @@
 use crate::catalog::{self, Pending, Tried};
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
+use crate::shared::Waiting;
 use crate::spi::{Mode, as_table_owner};
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Group, Ids, fold_events, shown};
+use crate::view::batch::{Batch, fold_events, shown};
 use crate::view::contexts::Lookup;
-use crate::view::guard;
+use crate::view::intake::{self, Intake};
+use crate::view::repeats::{self, Probe};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
+use crate::view::{guard, late};
 use crate::{run, transaction};
 use gundb_core::fold::{FoldError, FoldEvent, FoldValue, Mark, Outcome, RowState};
 use gundb_core::view::{Root, encode_key};
 use gundb_core::{Datum, DatumType, Dot};
 use pgrx::pg_sys;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 /// A row as it is after a merge; without values it is none.
 pub struct NewRow {
     pub key: Vec<Datum>,
     pub values: Option<Vec<FoldValue>>,
+}
+
+/// Whose events come to a view.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This transaction's own: a strict view refuses what it cannot fold.
+    Own,
+    /// Others', or late ones: keys that are busy are left, and what would have come to them is late.
+    Applied,
+    /// Some that were pending, tried again.
+    Retried,
 }
 
 /// Merges a batch into a view. Returns how many events it could not take.
@@ -36,30 +50,34 @@ pub unsafe fn merge(
     stream: &Stream,
     view: &ViewTable,
     batch: Batch,
-    ids: Ids,
+    origin: Origin,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let Batch { groups, mut pending, .. } = batch;
+    let Batch { groups, mut pending, keyless, .. } = batch;
     let mut states = None;
-    let mut found = HashMap::new();
-    if !groups.is_empty() {
+    let (mut keys, mut waited) = (BTreeMap::new(), BTreeSet::new());
+    if !groups.is_empty() || !keyless.is_empty() && intake::may_repeat(origin)? {
         let open = states.insert(States::open(view.number)?);
-        found = open.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let taken = unsafe { intake::take(relation, stream, view, open, groups, &keyless, origin)? };
+        (keys, waited) = (taken.keys, taken.waited);
     }
     let contexts = Lookup::new(stream.id);
     let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    for (bytes, Group { key, events }) in groups {
-        let stored = found.get(&bytes).map_or(&[][..], Vec::as_slice);
+    for (bytes, Intake { key, events, state: stored, again }) in keys {
         let before = if stored.is_empty() {
             RowState::empty(&view.shape)
         } else {
-            RowState::decode(stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
+            RowState::decode(&stored).map_err(|error| internal(format!("a view's state is damaged: {error}")))?
         };
         let mut fold = Fold::new(relation, stream, view, &contexts, &key);
-        let (after, values) = unsafe { fold.take(before.clone(), fold_events(events, ids))? };
+        let (after, values) = match again {
+            true => unsafe { fold.anew()? },
+            false => unsafe { fold.take(before.clone(), fold_events(events))? },
+        };
         contexts.done()?;
         pending.append(&mut fold.pending);
-        let encoded = after.encode();
+        // A key whose ids are all for other keys is as one that was never met.
+        let encoded = if after == RowState::empty(&view.shape) { Vec::new() } else { after.encode() };
         if encoded == stored {
             continue;
         }
@@ -71,8 +89,8 @@ pub unsafe fn merge(
         }
     }
     if view.strict
-        && tried.is_empty()
-        && let Some(first) = pending.first()
+        && origin == Origin::Own
+        && let Some(first) = pending.iter().find(|pending| !waited.contains(&pending.dot))
     {
         return Err(refusal(view, first)?);
     }
@@ -135,6 +153,8 @@ pub struct Fold<'a> {
     key: &'a [Datum],
     /// Events that were left out.
     pub pending: Vec<Pending>,
+    /// Events that are taken in after those at hand.
+    later: BTreeSet<Dot>,
 }
 
 /// A state and the row that it gives.
@@ -148,19 +168,43 @@ impl<'a> Fold<'a> {
         contexts: &'a Lookup,
         key: &'a [Datum],
     ) -> Fold<'a> {
-        Fold { relation, stream, view, contexts, key, pending: Vec::new() }
+        Fold { relation, stream, view, contexts, key, pending: Vec::new(), later: BTreeSet::new() }
     }
 
-    /// The fold of all events of the key, given here.
-    ///
-    /// # Safety
-    /// The relation is open.
-    pub unsafe fn whole(&mut self, events: Vec<FoldEvent>) -> Result<Folded> {
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
-        match folded.and_then(|state| state.values().map(|values| (state, values))) {
-            Ok(folded) => Ok(folded),
-            Err(_) => unsafe { self.take(RowState::empty(&self.view.shape), events) },
+    /// The fold of all events of the key, given here; those that cannot be folded are left out, found by halving.
+    pub fn whole(&mut self, mut events: Vec<FoldEvent>) -> Result<Folded> {
+        events.sort_by_key(|event| event.mark);
+        let mut kept = Vec::with_capacity(events.len());
+        self.keep(&mut kept, events);
+        self.fold(&kept).map_err(|error| internal(format!("events that can be folded cannot: {error}")))
+    }
+
+    fn fold(&self, events: &[FoldEvent]) -> core::result::Result<Folded, FoldError> {
+        let folded = RowState::refold(&self.view.shape, events, self.contexts)?;
+        let values = folded.values()?;
+        Ok((folded, values))
+    }
+
+    fn keep(&mut self, kept: &mut Vec<FoldEvent>, more: Vec<FoldEvent>) {
+        let before = kept.len();
+        kept.extend(more);
+        let Err(failure) = self.fold(kept) else { return };
+        let mut first = kept.split_off(before);
+        if let [event] = first.as_slice() {
+            return self.leave_out(event, &failure);
         }
+        let second = first.split_off(first.len() / 2);
+        self.keep(kept, first);
+        self.keep(kept, second);
+    }
+
+    fn leave_out(&mut self, event: &FoldEvent, failure: &FoldError) {
+        self.pending.push(Pending {
+            key: Some(shown(self.key)),
+            dot: event.mark.dot(self.stream.id),
+            reason: self.reason(failure),
+            sqlstate: "22003",
+        });
     }
 
     /// Takes events in; those that cannot be folded are left out, found by halving.
@@ -170,25 +214,20 @@ impl<'a> Fold<'a> {
                 Ok(values) => return Ok((after, values)),
                 Err(error) => error,
             },
-            Ok(Outcome::Refold(_)) => match unsafe { self.refold()? } {
-                Ok(folded) => return Ok(folded),
-                Err(error) => error,
-            },
+            Ok(Outcome::Refold(_)) => return unsafe { self.anew() },
             Err(error) => error,
         };
         if let [event] = events.as_slice() {
-            self.pending.push(Pending {
-                key: Some(shown(self.key)),
-                dot: event.mark.dot(self.stream.id),
-                reason: self.reason(&failure),
-                sqlstate: "22003",
-            });
+            self.leave_out(event, &failure);
             let values = before.values().map_err(|error| internal(format!("a view's state has no values: {error}")))?;
             return Ok((before, values));
         }
         let mut first = events;
         let second = first.split_off(first.len() / 2);
+        let later = second.iter().map(|event| event.mark.dot(self.stream.id)).collect::<BTreeSet<_>>();
+        self.later.extend(&later);
         let (before, _) = unsafe { self.take(before, first)? };
+        self.later.retain(|dot| !later.contains(dot));
         unsafe { self.take(before, second) }
     }
 
@@ -206,32 +245,54 @@ impl<'a> Fold<'a> {
     }
 
     /// The fold of all events of the key that are held, not pending, and not yet to come: what this transaction has
-    /// appended and not brought in comes by itself.
-    unsafe fn refold(&self) -> Result<core::result::Result<Folded, FoldError>> {
+    /// stored and not brought in comes by itself.
+    ///
+    /// # Safety
+    /// The relation is open.
+    pub unsafe fn anew(&mut self) -> Result<Folded> {
+        let events = unsafe { self.gather()? };
+        self.whole(events)
+    }
+
+    unsafe fn gather(&self) -> Result<Vec<FoldEvent>> {
         let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
+        let is_left_out = |dot: &Dot| {
+            pending.contains(dot) || self.later.contains(dot) || self.pending.iter().any(|pending| pending.dot == *dot)
+        };
         let wanted = encode_key(self.key);
         let own = run::site()?;
-        let to_come = transaction::with(|t| t.unviewed(self.stream.table));
+        let (to_come, arriving) =
+            transaction::with(|t| (t.unviewed(self.stream.table), t.yet_to_arrive(self.stream.table)));
         let is_to_come = |mark: &Mark| {
             mark.site == own && to_come.iter().any(|(lane, after)| *lane == mark.lane && mark.seq > *after)
+                || arriving.get(&(mark.site, mark.lane)).is_some_and(|after| mark.seq > *after)
         };
         let mut all = Batch::default();
         unsafe {
             scan::walk(self.relation, self.which(), As::OfNow, |event| {
-                let dot = event.mark.dot(self.stream.id);
-                if !is_to_come(&event.mark)
-                    && !pending.contains(&dot)
-                    && !self.pending.iter().any(|left_out| left_out.dot == dot)
-                {
+                if !is_to_come(&event.mark) && !is_left_out(&event.mark.dot(self.stream.id)) {
                     all.add_where(self.view, self.stream.id, event, |key| key == wanted);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let events =
-            all.groups.remove(&wanted).map(|group| fold_events(group.events, Ids::MayRepeat)).unwrap_or_default();
-        let folded = RowState::refold(&self.view.shape, &events, self.contexts);
-        Ok(folded.and_then(|state| state.values().map(|values| (state, values))))
+        let found = all.groups.remove(&wanted).map(|group| group.events).unwrap_or_default();
+        if run::database()?.may_wait(Waiting::Late) {
+            // After the walk: what it has met is taken in now, and what was committed meanwhile stays late.
+            let met = found.iter().map(|event| event.mark.dot(self.stream.id)).collect::<BTreeSet<_>>();
+            late::take(self.view.number, &wanted, |dot| met.contains(dot))?;
+        }
+        let mut probe = unsafe { Probe::begin(self.relation, self.stream) };
+        let (repeated, single) = found.into_iter().partition::<Vec<_>, _>(|event| probe.is_repeated(&event.id));
+        let mut events = fold_events(single);
+        for id in repeated.iter().map(|event| event.id).collect::<BTreeSet<_>>() {
+            let mut dots = unsafe { repeats::appendings(self.relation, self.stream, self.view, id, As::OfNow)? };
+            dots.retain(|appending| !is_to_come(&appending.mark));
+            let one = repeats::as_one(dots)
+                .filter(|(bytes, _, event)| *bytes == wanted && !is_left_out(&event.mark.dot(self.stream.id)));
+            events.extend(one.map(|(.., event)| event));
+        }
+        Ok(events)
     }
 
     /// Where the key's events are: by the stream's index where the view's key is the event's.

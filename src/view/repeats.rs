@@ -1,0 +1,124 @@
+//! Ids that stand in a stream under several dots: accepted at several sites, or in several runs. Each is one event: that
+//! of its first dot in total order, with that one's key and content; it is in a context when any of its dots is.
+//!
+//! Unsafe: an index scan, begun once and asked for one id after the other.
+
+use crate::error::Result;
+use crate::scan::{self, As, Which};
+use crate::stream::Stream;
+use crate::view::batch::Batch;
+use crate::view::table::ViewTable;
+use gundb_core::Datum;
+use gundb_core::fold::{Effect, FoldEvent, Mark};
+use pgrx::pg_sys;
+use std::ops::ControlFlow;
+use uuid::Uuid;
+
+/// One dot of an id, and what the view reads there.
+pub struct Appending {
+    pub mark: Mark,
+    pub reading: Option<Reading>,
+}
+
+/// The key that an event is for, and what it does there.
+pub struct Reading {
+    pub bytes: Vec<u8>,
+    pub key: Vec<Datum>,
+    pub effect: Effect,
+}
+
+/// All dots of an id, in total order.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn appendings(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    id: Uuid,
+    at: As,
+) -> Result<Vec<Appending>> {
+    let mut found = Vec::new();
+    unsafe {
+        scan::walk(relation, Which::OfId { index: stream.by_id, id }, at, |event| {
+            let mut batch = Batch::default();
+            batch.add(view, stream.id, event);
+            let reading = batch.groups.pop_first().and_then(|(bytes, group)| {
+                let effect = group.events.into_iter().next()?.effect;
+                Some(Reading { bytes, key: group.key, effect })
+            });
+            found.push(Appending { mark: event.mark, reading });
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    found.sort_by_key(|appending| appending.mark);
+    Ok(found)
+}
+
+/// The one event that the dots of an id are, with the key that it is for; None where the view does not take it.
+pub fn as_one(appendings: Vec<Appending>) -> Option<(Vec<u8>, Vec<Datum>, FoldEvent)> {
+    let mut rest = appendings.into_iter();
+    let first = rest.next()?;
+    let Reading { bytes, key, effect } = first.reading?;
+    let others = rest.map(|appending| appending.mark).collect();
+    Some((bytes, key, FoldEvent { others, ..FoldEvent::new(first.mark, effect) }))
+}
+
+/// Says which ids stand in a stream more than once, as of now.
+pub struct Probe {
+    index: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    scan: pg_sys::IndexScanDesc,
+    // The scan points here.
+    _now: Box<pg_sys::SnapshotData>,
+}
+
+impl Probe {
+    /// # Safety
+    /// `relation` is the stream's table, open for as long as the value lives.
+    pub unsafe fn begin(relation: pg_sys::Relation, stream: &Stream) -> Probe {
+        unsafe {
+            let mut now = Box::new(pg_sys::SnapshotData {
+                snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF,
+                ..Default::default()
+            });
+            let index = pg_sys::index_open(stream.by_id, pg_sys::AccessShareLock as i32);
+            let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
+            #[cfg(not(feature = "pg18"))]
+            let scan = pg_sys::index_beginscan(relation, index, &raw mut *now, 1, 0);
+            #[cfg(feature = "pg18")]
+            let scan = pg_sys::index_beginscan(relation, index, &raw mut *now, core::ptr::null_mut(), 1, 0);
+            Probe { index, slot, scan, _now: now }
+        }
+    }
+
+    /// Whether an id stands there more than once.
+    pub fn is_repeated(&mut self, id: &Uuid) -> bool {
+        let equal = pg_sys::BTEqualStrategyNumber as u16;
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        // SAFETY: the scan is open; the id outlives its use.
+        unsafe {
+            let mut key = scan::key(0, equal, pg_sys::F_UUID_EQ, id.as_bytes().as_ptr().into());
+            pg_sys::index_rescan(self.scan, &raw mut key, 1, core::ptr::null_mut(), 0);
+            let next = || pg_sys::index_getnext_slot(self.scan, forward, self.slot);
+            let repeated = next() && next();
+            pg_sys::ExecClearTuple(self.slot);
+            repeated
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // While an error unwinds, abort frees what the scan holds; touching it then could raise again.
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: each was opened in `begin` and is closed once.
+        unsafe {
+            pg_sys::index_endscan(self.scan);
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::index_close(self.index, pg_sys::AccessShareLock as i32);
+        }
+    }
+}
