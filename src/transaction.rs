@@ -63,6 +63,8 @@ struct Before {
     viewed: BTreeMap<(u32, Lane), u64>,
     /// As [`Transaction::applied`], which is rolled back likewise.
     applied: BTreeMap<u32, Clock>,
+    /// As [`Transaction::arriving`].
+    arriving: BTreeMap<(u32, SiteId, Lane), u64>,
     /// As [`Transaction::recorded`].
     recorded: Option<u64>,
 }
@@ -309,8 +311,14 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
         SUBXACT_EVENT_START_SUB => {
             let plans = statement::mark();
             with(|transaction| {
-                let (viewed, applied) = (transaction.viewed.clone(), transaction.applied.clone());
-                transaction.subtransactions.push(Before { plans, viewed, applied, recorded: transaction.recorded });
+                let before = Before {
+                    plans,
+                    viewed: transaction.viewed.clone(),
+                    applied: transaction.applied.clone(),
+                    arriving: transaction.arriving.clone(),
+                    recorded: transaction.recorded,
+                };
+                transaction.subtransactions.push(before);
             });
         }
         SUBXACT_EVENT_COMMIT_SUB => {
@@ -321,11 +329,11 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
             let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
             let before = with(|transaction| {
                 transaction.held.clear();
-                transaction.arriving.clear();
                 transaction.captures.retain(|capture| capture.nest_level < nest_level);
                 let before = transaction.subtransactions.pop()?;
                 transaction.viewed = before.viewed;
                 transaction.applied = before.applied;
+                transaction.arriving = before.arriving;
                 transaction.recorded = before.recorded;
                 Some(before.plans)
             });

@@ -27,13 +27,16 @@ mod waiting;
 pub use storing::is_storing;
 pub use waiting::{retry, retry_due};
 
+use crate::admin::SYSTEM_STREAM;
 use crate::apply::here::Here;
 use crate::catalog::{self, Refused, Staged};
 use crate::error::{Error, Result, state};
-use crate::shared::{Running, Waiting};
+use crate::shared::{Database, Running, Waiting};
+use crate::stream::Stream;
 use crate::{lane, run, settings, spi, stamp, transaction, view};
 use gundb_core::apply::{Bounds, Incoming, Problem, Verdict, Wait, judge};
 use gundb_core::{Clock, EpochRecord, Event, Hlc, Lane, Limits, SiteId, StreamId, TransactionId};
+use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What comes at once: transactions in causal order, those of a lane in the lane's, and the epochs that they refer to.
@@ -57,10 +60,7 @@ fn apply_with_waiting(delivery: Delivery, sites: &BTreeSet<SiteId>) -> Result<Ve
     let (database, running) = run::open()?;
     lane::lock_origins(sites.iter().copied())?;
     store_epochs(&running, &delivery.epochs)?;
-    let mut staged = Vec::new();
-    if database.may_wait(Waiting::Staged) {
-        staged = catalog::staged(sites)?;
-    }
+    let staged = if database.may_wait(Waiting::Staged) { catalog::staged(sites)? } else { Vec::new() };
     let mut all = Vec::with_capacity(staged.len() + delivery.transactions.len());
     for one in &staged {
         all.push(Incoming { transaction: document::read(&one.document)?, accepted: one.accepted });
@@ -68,53 +68,85 @@ fn apply_with_waiting(delivery: Delivery, sites: &BTreeSet<SiteId>) -> Result<Ve
     all.extend(delivery.transactions);
     let here = Here::open(&running, &streams_of(&all), catalog::known_epochs(&all)?)?;
     let verdicts = judge(&all, &here, &bounds());
-    let mut taken: BTreeMap<StreamId, Vec<&Event>> = BTreeMap::new();
-    for (incoming, verdict) in all.iter().zip(&verdicts) {
+    let taken = taken(&all, &verdicts);
+    pass(database, &taken)?;
+    for (stream, events) in &taken {
+        if let Some(open) = here.streams.get(stream) {
+            store(&open.stream, events)?;
+        }
+    }
+    catalog::record_spans(&spans(&all, &verdicts))?;
+    keep_rest(database, &all, &verdicts, &staged)?;
+    for (stream, events) in &taken {
+        let Some(open) = here.streams.get(stream) else { continue };
+        transaction::with(|t| t.apply(open.stream.table, &clock(events)));
+        if open.stream.name == SYSTEM_STREAM {
+            forget_definitions()?;
+        }
+        // SAFETY: the table is open.
+        unsafe { view::bring_in(open.relation(), &open.stream, &lanes(events))? };
+    }
+    let given = all.iter().zip(verdicts).skip(staged.len());
+    Ok(given.map(|(incoming, verdict)| (incoming.transaction.id, verdict)).collect())
+}
+
+/// The events that are to be stored, by stream.
+type Taken<'a> = BTreeMap<StreamId, Vec<&'a Event>>;
+
+fn taken<'a>(all: &'a [Incoming], verdicts: &[Verdict]) -> Taken<'a> {
+    let mut taken = Taken::new();
+    for (incoming, verdict) in all.iter().zip(verdicts) {
         if let Verdict::Take(places) = verdict {
             for event in places.iter().filter_map(|&at| incoming.transaction.events.get(at)) {
                 taken.entry(event.dot.stream).or_default().push(event);
             }
         }
     }
-    let greatest = taken.values().flatten().map(|event| event.hlc).max();
-    if let Some(greatest) = greatest {
-        database.observe(greatest);
-        if database.mark() < greatest {
-            run::move_mark(database, greatest)?;
-        }
+    taken
+}
+
+/// Moves this site's clock past the stamps of what is taken, and its stored mark.
+fn pass(database: &Database, taken: &Taken) -> Result<()> {
+    let Some(greatest) = taken.values().flatten().map(|event| event.hlc).max() else { return Ok(()) };
+    database.observe(greatest);
+    if database.mark() < greatest {
+        run::move_mark(database, greatest)?;
     }
-    for (stream, events) in &taken {
-        let Some(open) = here.streams.get(stream) else { continue };
-        let table = open.stream.table;
-        let stored = spi::as_table_owner(table, || {
-            storing::storing(table, || catalog::insert_events(&open.stream.label, events))
-        })?;
-        if stored != events.len() {
-            return Err(Error::new(
-                state::WRONG_STATE,
-                format!("a trigger of {} dropped events of other sites", open.stream.label),
-            )
-            .detail("An event that is not stored leaves a gap in its lane.")
-            .hint("A trigger that is enabled ALWAYS, or on a REPLICA, must let them pass.")
-            .into());
-        }
+    Ok(())
+}
+
+/// Stores events of a stream.
+fn store(stream: &Stream, events: &[&Event]) -> Result<()> {
+    let stored = spi::as_table_owner(stream.table, || {
+        storing::storing(stream.table, || catalog::insert_events(&stream.label, events))
+    })?;
+    if stored == events.len() {
+        return Ok(());
     }
-    catalog::record_spans(&spans(&all, &verdicts))?;
-    let waits = waits(&all, &verdicts, &staged)?;
+    Err(Error::new(state::WRONG_STATE, format!("a trigger of {} dropped events of other sites", stream.label))
+        .detail("An event that is not stored leaves a gap in its lane.")
+        .hint("A trigger that is enabled ALWAYS, or on a REPLICA, must let them pass.")
+        .into())
+}
+
+/// Keeps what waits, and what was refused; forgets what waits no longer.
+fn keep_rest(database: &Database, all: &[Incoming], verdicts: &[Verdict], staged: &[Staged]) -> Result<()> {
+    let waits = waits(all, verdicts, staged)?;
     if waits.iter().any(|one| one.is_new) {
         transaction::leaves_waiting(database, Waiting::Staged);
     }
     catalog::stage(&waits)?;
-    catalog::unstage(&done(&staged, &verdicts))?;
-    catalog::record_refused(&refused(&all, &verdicts)?)?;
-    for (stream, events) in &taken {
-        let Some(open) = here.streams.get(stream) else { continue };
-        transaction::with(|t| t.apply(open.stream.table, &clock(events)));
-        // SAFETY: the table is open.
-        unsafe { view::bring_in(open.relation(), &open.stream, &lanes(events))? };
+    catalog::unstage(&done(staged, verdicts))?;
+    catalog::record_refused(&refused(all, verdicts)?)
+}
+
+/// Every session reads the definitions of streams anew.
+fn forget_definitions() -> Result<()> {
+    for stream in catalog::streams()? {
+        // SAFETY: the table exists; should it be dropped meanwhile, nothing knows it any longer.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(stream.table) };
     }
-    let given = all.iter().zip(verdicts).skip(staged.len());
-    Ok(given.map(|(incoming, verdict)| (incoming.transaction.id, verdict)).collect())
+    Ok(())
 }
 
 fn bounds() -> Bounds {

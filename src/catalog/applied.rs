@@ -319,6 +319,14 @@ pub fn accept_staged(dot: Option<&Dot>) -> Result<()> {
     })
 }
 
+/// Forgets all that waits and all that was refused.
+pub fn forget_applied() -> Result<()> {
+    if !super::has_applied()? {
+        return Ok(());
+    }
+    spi::connect(|spi| spi.run_once("TRUNCATE gundb.staged, gundb.refused", Mode::Write).map(drop))
+}
+
 /// A transaction that was refused, and the event that does not fit.
 pub struct Refused {
     pub dot: Dot,

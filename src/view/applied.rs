@@ -29,7 +29,6 @@ pub unsafe fn bring_in(relation: pg_sys::Relation, stream: &Stream, lanes: &[(Si
         unsafe {
             scan::walk(relation, which, As::OfNow, |event| {
                 chunk.add(stream, event);
-                transaction::with(|t| t.arrive(stream.table, &[(site, lane, event.mark.seq)]));
                 if chunk.events == CHUNK {
                     core::mem::replace(&mut chunk, Chunk::of(stream)).merge(relation, stream)?;
                 }
@@ -45,6 +44,8 @@ pub unsafe fn bring_in(relation: pg_sys::Relation, stream: &Stream, lanes: &[(Si
 /// Some events, as each view of the stream reads them.
 struct Chunk {
     events: usize,
+    /// The lanes that they are of, and the last seq of each.
+    reached: Vec<(SiteId, Lane, u64)>,
     batches: Vec<Batch>,
     /// A number that stands for the site of events without a key, in place of a lane's.
     origin: i32,
@@ -52,18 +53,26 @@ struct Chunk {
 
 impl Chunk {
     fn of(stream: &Stream) -> Chunk {
-        Chunk { events: 0, batches: stream.views.iter().map(|_| Batch::default()).collect(), origin: 0 }
+        let batches = stream.views.iter().map(|_| Batch::default()).collect();
+        Chunk { events: 0, reached: Vec::new(), batches, origin: 0 }
     }
 
     fn add(&mut self, stream: &Stream, event: &scan::Stored) {
         for (view, batch) in stream.views.iter().zip(&mut self.batches) {
             batch.add(view, stream.id, event);
         }
+        let mark = &event.mark;
+        match self.reached.last_mut().filter(|(site, lane, _)| (*site, *lane) == (mark.site, mark.lane)) {
+            Some((.., seq)) => *seq = mark.seq,
+            None => self.reached.push((mark.site, mark.lane, mark.seq)),
+        }
         self.events += 1;
         self.origin = -1 - (lane::hash(event.mark.site.0.as_bytes()) >> 2) as i32;
     }
 
     unsafe fn merge(self, relation: pg_sys::Relation, stream: &Stream) -> Result<()> {
+        // Said first: what a trigger on a view's table appends meanwhile comes after.
+        transaction::with(|t| t.arrive(stream.table, &self.reached));
         for (view, batch) in stream.views.iter().zip(self.batches) {
             if batch.skipped > 0 {
                 catalog::add_skipped(view.number, self.origin, batch.skipped)?;
@@ -89,10 +98,15 @@ pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
             batch.touch(bytes, key);
         }
     }
+    // Locks out who builds the view anew; the worker does not wait for the end of that.
+    const LOCK: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
     let table = admin::table_of(&view.record.stream)?;
     // SAFETY: the relation is open while it is used; its lock is kept.
     unsafe {
-        let relation = pg_sys::relation_open(table, pg_sys::AccessShareLock as i32);
+        if origin == Origin::Applied && !pg_sys::ConditionalLockRelationOid(table, LOCK) {
+            return Ok(0);
+        }
+        let relation = pg_sys::relation_open(table, LOCK);
         let stream = stream::of_relation(relation)?;
         merge::merge(relation, &stream, view, batch, origin, &BTreeMap::new())?;
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
