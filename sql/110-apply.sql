@@ -6,13 +6,18 @@
 -- ====================================================================================================================
 
 CREATE TABLE gundb.view_late (
-    view  integer     NOT NULL,
-    key   bytea       NOT NULL,
-    shown text        NOT NULL,
-    dot   gundb.dot   NOT NULL,
-    since timestamptz NOT NULL DEFAULT now()
+    view     integer     NOT NULL,
+    key      bytea       NOT NULL,
+    shown    text        NOT NULL,
+    dot      gundb.dot   NOT NULL,
+    again    boolean     NOT NULL,
+    reason   text        NOT NULL,
+    sqlstate text        NOT NULL,
+    since    timestamptz NOT NULL DEFAULT now(),
+    tries    integer     NOT NULL DEFAULT 0,
+    tried    timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE gundb.view_late IS 'Events that stand in the stream and not yet in a key of a view, since the key was busy when they came. Whoever next writes to the key takes them in, or the worker. gundb.pending is for reading.';
+COMMENT ON TABLE gundb.view_late IS 'Events that stand in the stream and not yet in a key of a view, since the key was busy when they came, or its row could not be written. Whoever next writes to the key takes them in, or the worker. again: the event may be in the key, which must be folded again. gundb.pending is for reading.';
 CREATE INDEX view_late_key ON gundb.view_late (view, key);
 SELECT pg_catalog.pg_extension_config_dump('gundb.view_late', '');
 
@@ -52,7 +57,7 @@ CREATE VIEW gundb.pending AS
     SELECT 'event' AS kind, d.relation AS view, p.key, p.dot, p.reason, p.sqlstate, p.since, p.tries
       FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view
      UNION ALL
-    SELECT 'key', d.relation, l.shown, l.dot, 'the key was busy when the event came', '55P03', l.since, 0
+    SELECT 'key', d.relation, l.shown, l.dot, l.reason, l.sqlstate, l.since, l.tries
       FROM gundb.view_late l JOIN gundb.view_definition d ON d.number = l.view
      UNION ALL
     SELECT s.kind, NULL, NULL, s.dot, s.reason, CASE s.kind WHEN 'stream' THEN 'GD008' ELSE '55000' END, s.since, s.tries
@@ -61,7 +66,7 @@ CREATE VIEW gundb.pending AS
     SELECT r.kind, NULL, NULL, r.dot, r.reason, CASE r.kind WHEN 'fork' THEN 'GD016' ELSE '22023' END, r.since, r.tries
       FROM gundb.refused r;
 COMMENT ON VIEW gundb.pending IS
-    'What waits, and why. kind event: an event that a view could not fold. key: an event that has not come to a key of a view, since the key was busy; it does within a second of the key being free. time, stream, behind: a transaction of another site, named by its first event, that waits for the time of its stamp, for a stream, or behind one that does. fork, malformed: one that was refused, named by the event that does not fit. SELECT gundb.retry_pending() tries again; gundb.accept_pending() takes stamps that are ahead.';
+    'What waits, and why. kind event: an event that a view could not fold. key: an event that has not come to a key of a view, since the key was busy, or a trigger or constraint of the view''s table refused it; it does within a second of the key being free, and what was refused is tried again, ever less often. time, stream, behind: a transaction of another site, named by its first event, that waits for the time of its stamp, for a stream, or behind one that does. fork, malformed: one that was refused, named by the event that does not fit. SELECT gundb.retry_pending() tries again; gundb.accept_pending() takes stamps that are ahead.';
 GRANT SELECT ON gundb.pending TO pg_monitor;
 
 CREATE FUNCTION gundb.retry_pending(view regclass DEFAULT NULL) RETURNS bigint

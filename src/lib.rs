@@ -4,7 +4,7 @@
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | `boundary`, `error` | the border to PostgreSQL's errors; what gundb says |
+//! | `boundary`, `error`, `attempt` | the border to PostgreSQL's errors; what gundb says; work that may fail |
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
 //! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
@@ -17,6 +17,7 @@ mod admin;
 mod aggregate;
 mod append;
 mod apply;
+mod attempt;
 mod boundary;
 mod call;
 mod catalog;

@@ -59,6 +59,8 @@ pub struct Running {
     /// The greatest epoch that is known to be visible, and the one drawn last: greater while its transaction commits.
     pub epoch: u64,
     epoch_drawn: u64,
+    /// Whether events of others were applied in this run, or are being.
+    applies: bool,
     lane_floor: u32,
     lane_top: u32,
     /// Whether a committed transaction has written the run's record and its epoch 0.
@@ -77,6 +79,7 @@ impl Default for Running {
             mark: Hlc::MIN,
             epoch: 0,
             epoch_drawn: 0,
+            applies: false,
             lane_floor: 0,
             lane_top: 0,
             recorded: false,
@@ -87,6 +90,10 @@ impl Default for Running {
 impl Running {
     pub fn is_recorded(&self) -> bool {
         self.recorded
+    }
+
+    pub fn applies(&self) -> bool {
+        self.applies
     }
 }
 
@@ -418,6 +425,11 @@ impl Database {
     pub fn observe(&self, hlc: Hlc) {
         let mut running = self.running.lock();
         running.hlc = running.hlc.max(hlc);
+    }
+
+    /// Events of others are about to be stored.
+    pub fn begin_applying(&self) {
+        self.running.lock().applies = true;
     }
 
     /// The next epoch of a run, drawn by a transaction that holds the lock of epochs and is about to commit.

@@ -69,7 +69,7 @@ fn apply_with_waiting(delivery: Delivery, sites: &BTreeSet<SiteId>) -> Result<Ve
     let here = Here::open(&running, &streams_of(&all), catalog::known_epochs(&all)?)?;
     let verdicts = judge(&all, &here, &bounds());
     let taken = taken(&all, &verdicts);
-    pass(database, &taken)?;
+    announce(database, &taken)?;
     for (stream, events) in &taken {
         if let Some(open) = here.streams.get(stream) {
             store(&open.stream, events)?;
@@ -105,10 +105,11 @@ fn taken<'a>(all: &'a [Incoming], verdicts: &[Verdict]) -> Taken<'a> {
     taken
 }
 
-/// Moves this site's clock past the stamps of what is taken, and its stored mark.
-fn pass(database: &Database, taken: &Taken) -> Result<()> {
+/// Says that events are about to be stored: moves this site's clock past their stamps, and its stored mark.
+fn announce(database: &Database, taken: &Taken) -> Result<()> {
     let Some(greatest) = taken.values().flatten().map(|event| event.hlc).max() else { return Ok(()) };
     database.observe(greatest);
+    database.begin_applying();
     if database.mark() < greatest {
         run::move_mark(database, greatest)?;
     }

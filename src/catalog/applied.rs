@@ -1,6 +1,7 @@
 //! Events of others: into a stream's table, with the epochs and spans that belong to them; what waits, and what was
 //! refused. Each statement takes a whole delivery.
 
+use crate::attempt::Why;
 use crate::catalog::extension;
 use crate::error::{Result, internal};
 use crate::scan::to_stored;
@@ -370,6 +371,9 @@ pub struct LateEvent {
     /// The key as people read it.
     pub shown: String,
     pub dot: Dot,
+    /// Whether the event may be in the key, which must be folded again.
+    pub again: bool,
+    pub why: Why,
 }
 
 /// Files events for keys that were busy.
@@ -379,12 +383,16 @@ pub fn insert_late(view: i32, late: &[LateEvent]) -> Result<()> {
         arg::array(pg_sys::BYTEAOID, late.iter().map(|one| Some(spi::varlena(&one.key)))),
         texts(late.iter().map(|one| Some(one.shown.as_str()))),
         dots(late.iter().map(|one| &one.dot))?,
+        arg::array(pg_sys::BOOLOID, late.iter().map(|one| Some(Datum::from(one.again)))),
+        texts(late.iter().map(|one| Some(one.why.reason.as_str()))),
+        texts(late.iter().map(|one| Some(one.why.sqlstate.as_str()))),
     ];
     as_owner(|| {
         spi::connect(|spi| {
             spi.run(
-                "INSERT INTO gundb.view_late (view, key, shown, dot)
-                 SELECT $1, key, shown, dot FROM unnest($2, $3, $4) AS new (key, shown, dot)",
+                "INSERT INTO gundb.view_late (view, key, shown, dot, again, reason, sqlstate)
+                 SELECT $1, key, shown, dot, again, reason, sqlstate
+                   FROM unnest($2, $3, $4, $5, $6, $7) AS new (key, shown, dot, again, reason, sqlstate)",
                 &args,
                 Mode::Write,
                 0,
@@ -401,6 +409,45 @@ pub fn late_keys(view: i32) -> Result<BTreeSet<Vec<u8>>> {
             let args = [arg::of(pg_sys::INT4OID, Some(view.into()))];
             let rows = spi.run("SELECT DISTINCT key FROM gundb.view_late WHERE view = $1", &args, Mode::Read, 0)?;
             Ok(rows.iter().filter_map(|row| row.bytes(1)).collect())
+        })
+    })
+}
+
+/// As [`late_keys`], of those that are to be tried now: what was refused is tried ever less often.
+pub fn late_keys_due(view: i32) -> Result<BTreeSet<Vec<u8>>> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let args = [arg::of(pg_sys::INT4OID, Some(view.into()))];
+            let rows = spi.run(
+                "SELECT key FROM gundb.view_late WHERE view = $1 GROUP BY key
+                 HAVING min(tries) = 0 OR max(tried) < pg_catalog.now() - least(max(tries), 60) * interval '1 s'",
+                &args,
+                Mode::Read,
+                0,
+            )?;
+            Ok(rows.iter().filter_map(|row| row.bytes(1)).collect())
+        })
+    })
+}
+
+/// Notes why a key could not be written.
+pub fn note_late(view: i32, key: &[u8], why: &Why) -> Result<()> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            spi.run(
+                "UPDATE gundb.view_late
+                    SET reason = $3, sqlstate = $4, tries = tries + 1, tried = pg_catalog.clock_timestamp()
+                  WHERE view = $1 AND key = $2",
+                &[
+                    arg::of(pg_sys::INT4OID, Some(view.into())),
+                    arg::of(pg_sys::BYTEAOID, Some(spi::varlena(key))),
+                    arg::text(&why.reason),
+                    arg::text(&why.sqlstate),
+                ],
+                Mode::Write,
+                0,
+            )
+            .map(drop)
         })
     })
 }

@@ -1,11 +1,15 @@
 //! Events of others into the views of their stream: the same way as a transaction's own, but that a busy key is left.
 
+use crate::attempt::{Patience, Why, attempt};
+use crate::catalog::LateEvent;
 use crate::error::Result;
 use crate::scan::{self, As, Which};
 use crate::stream::Stream;
-use crate::view::batch::Batch;
+use crate::view::batch::{Batch, shown};
+use crate::view::intake;
 use crate::view::maintain::CHUNK;
 use crate::view::merge::{self, Origin};
+use crate::view::repeats::{Probe, Stands};
 use crate::view::table::ViewTable;
 use crate::{admin, catalog, lane, stream, transaction};
 use gundb_core::view::decode_key;
@@ -44,8 +48,8 @@ pub unsafe fn bring_in(relation: pg_sys::Relation, stream: &Stream, lanes: &[(Si
 /// Some events, as each view of the stream reads them.
 struct Chunk {
     events: usize,
-    /// The lanes that they are of, and the last seq of each.
-    reached: Vec<(SiteId, Lane, u64)>,
+    /// The lanes that they are of, with the first and last seq of each.
+    lanes: Vec<(SiteId, Lane, u64, u64)>,
     batches: Vec<Batch>,
     /// A number that stands for the site of events without a key, in place of a lane's.
     origin: i32,
@@ -54,7 +58,7 @@ struct Chunk {
 impl Chunk {
     fn of(stream: &Stream) -> Chunk {
         let batches = stream.views.iter().map(|_| Batch::default()).collect();
-        Chunk { events: 0, reached: Vec::new(), batches, origin: 0 }
+        Chunk { events: 0, lanes: Vec::new(), batches, origin: 0 }
     }
 
     fn add(&mut self, stream: &Stream, event: &scan::Stored) {
@@ -62,9 +66,9 @@ impl Chunk {
             batch.add(view, stream.id, event);
         }
         let mark = &event.mark;
-        match self.reached.last_mut().filter(|(site, lane, _)| (*site, *lane) == (mark.site, mark.lane)) {
-            Some((.., seq)) => *seq = mark.seq,
-            None => self.reached.push((mark.site, mark.lane, mark.seq)),
+        match self.lanes.last_mut().filter(|(site, lane, ..)| (*site, *lane) == (mark.site, mark.lane)) {
+            Some((.., last)) => *last = mark.seq,
+            None => self.lanes.push((mark.site, mark.lane, mark.seq, mark.seq)),
         }
         self.events += 1;
         self.origin = -1 - (lane::hash(event.mark.site.0.as_bytes()) >> 2) as i32;
@@ -72,32 +76,80 @@ impl Chunk {
 
     unsafe fn merge(self, relation: pg_sys::Relation, stream: &Stream) -> Result<()> {
         // Said first: what a trigger on a view's table appends meanwhile comes after.
-        transaction::with(|t| t.arrive(stream.table, &self.reached));
+        let reached = self.lanes.iter().map(|&(site, lane, _, last)| (site, lane, last)).collect::<Vec<_>>();
+        transaction::with(|t| t.arrive(stream.table, &reached));
         for (view, batch) in stream.views.iter().zip(self.batches) {
             if batch.skipped > 0 {
                 catalog::add_skipped(view.number, self.origin, batch.skipped)?;
             }
-            unsafe { merge::merge(relation, stream, view, batch, Origin::Applied, &BTreeMap::new())? };
+            let merged = attempt(Patience::Short, || unsafe {
+                merge::merge(relation, stream, view, batch, Origin::Applied, &BTreeMap::new())
+            })?;
+            if let Err(why) = merged {
+                unsafe { put_off(relation, stream, view, &self.lanes, &why)? };
+            }
         }
         Ok(())
     }
 }
 
-/// Brings late events into the keys of a view: those that are free, or each, when it is waited for. Returns to how many
-/// keys they came.
-pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
-    let late = || crate::spi::with_latest_snapshot(|| catalog::late_keys(view.number));
-    let before = late()?;
-    if before.is_empty() {
-        return Ok(0);
-    }
+/// Files events as late whose rows could not be written: by a trigger or a constraint of the view's table, or since a
+/// user holds a row. Which key it is that cannot be written, shows when they are tried again.
+unsafe fn put_off(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    lanes: &[(SiteId, Lane, u64, u64)],
+    why: &Why,
+) -> Result<()> {
     let mut batch = Batch::default();
-    let count = before.len();
-    for bytes in before {
-        if let Ok(key) = decode_key(&bytes) {
-            batch.touch(bytes, key);
+    for &(site, lane, first, last) in lanes {
+        let which = Which::OfLane { index: stream.primary_key, site, lane, after: first - 1 };
+        unsafe {
+            scan::walk(relation, which, As::OfNow, |event| {
+                if event.mark.seq > last {
+                    return Ok(ControlFlow::Break(()));
+                }
+                batch.add(view, stream.id, event);
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
     }
+    let mut late = Vec::new();
+    for (bytes, group) in batch.groups {
+        let shown = shown(&group.key);
+        let dots = group.events.iter().map(|event| event.mark.dot(stream.id));
+        late.extend(dots.map(|dot| LateEvent {
+            key: bytes.clone(),
+            shown: shown.clone(),
+            dot,
+            again: false,
+            why: why.clone(),
+        }));
+    }
+    let mut probe = unsafe { Probe::begin(relation, stream) };
+    let repeated = batch.keyless.into_iter().filter(|id| probe.stands(id) == Stands::Repeated).collect();
+    for (bytes, (key, dot)) in unsafe { intake::keys_of_repeated(relation, stream, view, repeated)? } {
+        late.push(LateEvent { shown: shown(&key), key: bytes, dot, again: true, why: why.clone() });
+    }
+    if !late.is_empty() {
+        intake::file(view, &late)?;
+    }
+    catalog::insert_pending(view.number, &batch.pending, &BTreeMap::new())
+}
+
+/// Brings late events into the keys of a view: those that are free and due, or all, when each is waited for. Returns to
+/// how many keys they came.
+pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
+    let count = || crate::spi::with_latest_snapshot(|| Ok(catalog::late_keys(view.number)?.len()));
+    let due = crate::spi::with_latest_snapshot(|| match origin {
+        Origin::Applied => catalog::late_keys_due(view.number),
+        _ => catalog::late_keys(view.number),
+    })?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let before = count()?;
     // Locks out who builds the view anew; the worker does not wait for the end of that.
     const LOCK: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
     let table = admin::table_of(&view.record.stream)?;
@@ -108,10 +160,27 @@ pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
         }
         let relation = pg_sys::relation_open(table, LOCK);
         let stream = stream::of_relation(relation)?;
-        merge::merge(relation, &stream, view, batch, origin, &BTreeMap::new())?;
+        let patience = if origin == Origin::Applied { Patience::Short } else { Patience::Usual };
+        let come = |keys: &[&Vec<u8>]| {
+            let mut batch = Batch::default();
+            for &bytes in keys {
+                if let Ok(key) = decode_key(bytes) {
+                    batch.touch(bytes.clone(), key);
+                }
+            }
+            attempt(patience, || merge::merge(relation, &stream, view, batch, origin, &BTreeMap::new()).map(drop))
+        };
+        // All at once; if that fails, one by one.
+        if come(&due.iter().collect::<Vec<_>>())?.is_err() {
+            for key in &due {
+                if let Err(why) = come(&[key])? {
+                    catalog::note_late(view.number, key, &why)?;
+                }
+            }
+        }
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
     }
-    Ok(count.saturating_sub(late()?.len()))
+    Ok(before.saturating_sub(count()?))
 }
 
 /// Brings late events into the keys that are free, of all views. Says whether some are late still.

@@ -4,6 +4,7 @@
 //! Must hold: whether an id repeats, and what waits for a key, is found out under the key's lock; of a key that is busy
 //! and left, what would have come to it is filed as late.
 
+use crate::attempt::Why;
 use crate::catalog::{self, LateEvent};
 use crate::error::Result;
 use crate::scan::{self, As, Which};
@@ -12,7 +13,7 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, shown};
 use crate::view::late;
 use crate::view::merge::Origin;
-use crate::view::repeats::{self, Probe};
+use crate::view::repeats::{self, Probe, Stands};
 use crate::view::states::{Busy, States};
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
@@ -40,9 +41,9 @@ pub struct Taken {
 }
 
 /// Whether ids of events that come from there may stand in the stream already. This transaction's own can only where it
-/// brought them, and only where events of others were applied in this run: it has looked for what was there before.
+/// brought them, and only where events of others are applied in this run: it has looked for what was there before.
 pub fn may_repeat(origin: Origin) -> Result<bool> {
-    Ok(origin != Origin::Own || transaction::with(|t| t.gave_ids) && run::database()?.running().epoch > 0)
+    Ok(origin != Origin::Own || transaction::with(|t| t.gave_ids) && run::database()?.running().applies())
 }
 
 /// Locks the keys of a batch and says what comes to them.
@@ -72,14 +73,29 @@ pub unsafe fn take(
         }
     }
     let database = run::database()?;
-    let mut repeated = BTreeMap::new();
-    if may_repeat(origin)? {
-        let groups = taken.keys.values().map(|intake| &intake.events).chain(left.values().map(|group| &group.events));
-        let ids = groups.flatten().map(|event| event.id).chain(keyless.iter().copied());
-        repeated = unsafe { keys_of_repeated(relation, stream, view, ids)? };
-    }
+    let mut late_ids = BTreeSet::new();
     if database.may_wait(Waiting::Late) {
-        unsafe { take_late(relation, stream, view, &mut taken)? };
+        late_ids = unsafe { take_late(relation, stream, view, &mut taken)? };
+    }
+    let asks = may_repeat(origin)?;
+    let mut repeated = Repeated::new();
+    if asks || !late_ids.is_empty() {
+        let mut probe = unsafe { Probe::begin(relation, stream) };
+        let asked = |id: &Uuid| asks || late_ids.contains(id);
+        let mut ids = BTreeSet::new();
+        for intake in taken.keys.values_mut() {
+            for event in intake.events.iter().filter(|event| asked(&event.id)) {
+                match probe.stands(&event.id) {
+                    Stands::Once => {}
+                    Stands::Repeated => drop(ids.insert(event.id)),
+                    // Whoever folds it again files it as late: it is looked at once more.
+                    Stands::InDoubt => intake.again = true,
+                }
+            }
+        }
+        let others = left.values().flat_map(|group| &group.events).map(|event| event.id).chain(keyless.iter().copied());
+        ids.extend(others.filter(|id| asks && probe.stands(id) == Stands::Repeated));
+        repeated = unsafe { keys_of_repeated(relation, stream, view, ids)? };
     }
     let mut late = Vec::new();
     for (bytes, (key, dot)) in repeated {
@@ -88,33 +104,55 @@ pub unsafe fn take(
         } else if let Some(state) = states.lock(&[&bytes], Busy::Left)?.remove(&bytes) {
             taken.keys.insert(bytes, Intake { key, events: Vec::new(), state, again: true });
         } else {
-            late.push(LateEvent { shown: shown(&key), key: bytes, dot });
+            late.push(LateEvent { shown: shown(&key), key: bytes, dot, again: true, why: for_its_id() });
         }
     }
     for (bytes, group) in left {
         let shown = shown(&group.key);
         let dots = group.events.iter().map(|event| event.mark.dot(stream.id));
-        late.extend(dots.map(|dot| LateEvent { key: bytes.clone(), shown: shown.clone(), dot }));
+        late.extend(dots.map(|dot| LateEvent {
+            key: bytes.clone(),
+            shown: shown.clone(),
+            dot,
+            again: false,
+            why: busy_key(),
+        }));
     }
     if !late.is_empty() {
-        transaction::leaves_waiting(database, Waiting::Late);
-        catalog::insert_late(view.number, &late)?;
+        file(view, &late)?;
     }
     taken.keys.retain(|_, intake| intake.again || !intake.events.is_empty());
     Ok(taken)
 }
 
-/// The keys that ids of the batch lead to, each with a dot of such an id there.
-type Repeated = BTreeMap<Vec<u8>, (Vec<Datum>, Dot)>;
+/// Files events for keys that cannot take them now.
+pub fn file(view: &ViewTable, late: &[LateEvent]) -> Result<()> {
+    transaction::leaves_waiting(run::database()?, Waiting::Late);
+    catalog::insert_late(view.number, late)
+}
 
-unsafe fn keys_of_repeated(
+fn busy_key() -> Why {
+    Why { reason: "the key was busy when the event came".to_owned(), sqlstate: "55P03".to_owned() }
+}
+
+/// Why a key waits that has the event, perhaps.
+pub fn for_its_id() -> Why {
+    Why { reason: "the event's id stands elsewhere too, or may".to_owned(), sqlstate: "55P03".to_owned() }
+}
+
+/// The keys that ids of the batch lead to, each with a dot of such an id there.
+pub type Repeated = BTreeMap<Vec<u8>, (Vec<Datum>, Dot)>;
+
+/// The keys that ids lead to which stand there more than once.
+///
+/// # Safety
+/// `relation` is the stream's open table.
+pub unsafe fn keys_of_repeated(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
-    ids: impl Iterator<Item = Uuid>,
+    ids: BTreeSet<Uuid>,
 ) -> Result<Repeated> {
-    let mut probe = unsafe { Probe::begin(relation, stream) };
-    let ids = ids.filter(|id| probe.is_repeated(id)).collect::<BTreeSet<_>>();
     let mut repeated = Repeated::new();
     for id in ids {
         for appending in unsafe { repeats::appendings(relation, stream, view, id, As::OfNow)? } {
@@ -126,12 +164,19 @@ unsafe fn keys_of_repeated(
     Ok(repeated)
 }
 
-/// Takes in what has waited for the keys that are locked.
-unsafe fn take_late(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable, taken: &mut Taken) -> Result<()> {
+/// Takes in what has waited for the keys that are locked. Returns its ids.
+unsafe fn take_late(
+    relation: pg_sys::Relation,
+    stream: &Stream,
+    view: &ViewTable,
+    taken: &mut Taken,
+) -> Result<BTreeSet<Uuid>> {
+    let mut ids = BTreeSet::new();
     for (bytes, intake) in &mut taken.keys {
-        let dots = late::take(view.number, bytes, |_| true)?;
+        let late = late::take(view.number, bytes, |_| true)?;
+        intake.again |= !late.again.is_empty();
         let mut batch = Batch::default();
-        for dot in &dots {
+        for dot in late.missing.union(&late.again) {
             let which = Which::OfLane { index: stream.primary_key, site: dot.site, lane: dot.lane, after: dot.seq - 1 };
             unsafe {
                 scan::walk(relation, which, As::OfNow, |event| {
@@ -140,13 +185,11 @@ unsafe fn take_late(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
                 })?;
             }
         }
-        if let Some(group) = batch.groups.remove(bytes) {
-            // The other keys that such an id leads to were filed when it came.
-            let mut probe = unsafe { Probe::begin(relation, stream) };
-            intake.again |= group.events.iter().any(|event| probe.is_repeated(&event.id));
-            intake.events.extend(group.events);
+        for event in batch.groups.remove(bytes).into_iter().flat_map(|group| group.events) {
+            ids.insert(event.id);
+            intake.events.push(event);
         }
-        taken.waited.extend(dots);
+        taken.waited.extend(late.missing);
     }
-    Ok(())
+    Ok(ids)
 }

@@ -27,11 +27,21 @@ unsafe extern "C-unwind" {
 const VIEW: usize = 0;
 const KEY: usize = 1;
 const DOT: usize = 3;
+const AGAIN: usize = 4;
+
+/// What was taken off the list of a key.
+#[derive(Default)]
+pub struct Taken {
+    /// Events that are not in the key.
+    pub missing: BTreeSet<Dot>,
+    /// Events that may be, and for which the key must be folded again.
+    pub again: BTreeSet<Dot>,
+}
 
 /// Takes off the list, of a key that is locked, the events that `takes` chooses. Returns them.
-pub fn take(view: i32, key: &[u8], takes: impl Fn(&Dot) -> bool) -> Result<BTreeSet<Dot>> {
+pub fn take(view: i32, key: &[u8], takes: impl Fn(&Dot) -> bool) -> Result<Taken> {
     let table = catalog::extension()?.view_late;
-    let mut taken = BTreeSet::new();
+    let mut taken = Taken::default();
     // SAFETY: what is opened is closed; the slot holds the row that was found.
     unsafe {
         let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
@@ -54,9 +64,10 @@ pub fn take(view: i32, key: &[u8], takes: impl Fn(&Dot) -> bool) -> Result<BTree
             let dot = pg_sys::slot_getattr(slot, (DOT + 1) as i32, &mut null);
             let dot = Dot::from_bytes(&*dot.cast_mut_ptr::<[u8; Dot::BYTES]>())
                 .map_err(|error| internal(format!("a stored dot is damaged: {error}")))?;
+            let again = pg_sys::slot_getattr(slot, (AGAIN + 1) as i32, &mut null).value() != 0;
             if takes(&dot) {
                 places.push((*slot).tts_tid);
-                taken.insert(dot);
+                if again { &mut taken.again } else { &mut taken.missing }.insert(dot);
             }
         }
         pg_sys::index_endscan(scan);

@@ -3,7 +3,7 @@
 //! Must hold: keys are locked before anything of them is read, and in ascending order; an event that cannot be folded
 //! is filed as pending and harms no other; state and row are written together.
 
-use crate::catalog::{self, Pending, Tried};
+use crate::catalog::{self, LateEvent, Pending, Tried};
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
 use crate::shared::Waiting;
@@ -12,7 +12,7 @@ use crate::stream::Stream;
 use crate::view::batch::{Batch, fold_events, shown};
 use crate::view::contexts::Lookup;
 use crate::view::intake::{self, Intake};
-use crate::view::repeats::{self, Probe};
+use crate::view::repeats::{self, Probe, Stands};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::{guard, late};
@@ -62,7 +62,7 @@ pub unsafe fn merge(
         (keys, waited) = (taken.keys, taken.waited);
     }
     let contexts = Lookup::new(stream.id);
-    let (mut changed, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut rows, mut gone, mut in_doubt) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (bytes, Intake { key, events, state: stored, again }) in keys {
         let before = if stored.is_empty() {
             RowState::empty(&view.shape)
@@ -76,6 +76,9 @@ pub unsafe fn merge(
         };
         contexts.done()?;
         pending.append(&mut fold.pending);
+        let late =
+            |dot| LateEvent { key: bytes.clone(), shown: shown(&key), dot, again: true, why: intake::for_its_id() };
+        in_doubt.extend(core::mem::take(&mut fold.in_doubt).into_iter().map(late));
         // A key whose ids are all for other keys is as one that was never met.
         let encoded = if after == RowState::empty(&view.shape) { Vec::new() } else { after.encode() };
         if encoded == stored {
@@ -96,6 +99,9 @@ pub unsafe fn merge(
     }
     if let Some(mut states) = states {
         states.store(&changed)?;
+    }
+    if !in_doubt.is_empty() {
+        intake::file(view, &in_doubt)?;
     }
     write(view, &rows, &gone)?;
     if !pending.is_empty() {
@@ -155,6 +161,8 @@ pub struct Fold<'a> {
     pub pending: Vec<Pending>,
     /// Events that are taken in after those at hand.
     later: BTreeSet<Dot>,
+    /// Events whose ids another transaction may be about to bring too.
+    pub in_doubt: Vec<Dot>,
 }
 
 /// A state and the row that it gives.
@@ -168,7 +176,16 @@ impl<'a> Fold<'a> {
         contexts: &'a Lookup,
         key: &'a [Datum],
     ) -> Fold<'a> {
-        Fold { relation, stream, view, contexts, key, pending: Vec::new(), later: BTreeSet::new() }
+        Fold {
+            relation,
+            stream,
+            view,
+            contexts,
+            key,
+            pending: Vec::new(),
+            later: BTreeSet::new(),
+            in_doubt: Vec::new(),
+        }
     }
 
     /// The fold of all events of the key, given here; those that cannot be folded are left out, found by halving.
@@ -254,7 +271,7 @@ impl<'a> Fold<'a> {
         self.whole(events)
     }
 
-    unsafe fn gather(&self) -> Result<Vec<FoldEvent>> {
+    unsafe fn gather(&mut self) -> Result<Vec<FoldEvent>> {
         let pending = catalog::pending_dots(self.view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
         let is_left_out = |dot: &Dot| {
             pending.contains(dot) || self.later.contains(dot) || self.pending.iter().any(|pending| pending.dot == *dot)
@@ -283,9 +300,19 @@ impl<'a> Fold<'a> {
             late::take(self.view.number, &wanted, |dot| met.contains(dot))?;
         }
         let mut probe = unsafe { Probe::begin(self.relation, self.stream) };
-        let (repeated, single) = found.into_iter().partition::<Vec<_>, _>(|event| probe.is_repeated(&event.id));
+        let (mut single, mut repeated) = (Vec::with_capacity(found.len()), BTreeSet::new());
+        for event in found {
+            match probe.stands(&event.id) {
+                Stands::Once => single.push(event),
+                Stands::Repeated => drop(repeated.insert(event.id)),
+                Stands::InDoubt => {
+                    self.in_doubt.push(event.mark.dot(self.stream.id));
+                    single.push(event);
+                }
+            }
+        }
         let mut events = fold_events(single);
-        for id in repeated.iter().map(|event| event.id).collect::<BTreeSet<_>>() {
+        for id in repeated {
             let mut dots = unsafe { repeats::appendings(self.relation, self.stream, self.view, id, As::OfNow)? };
             dots.retain(|appending| !is_to_come(&appending.mark));
             let one = repeats::as_one(dots)

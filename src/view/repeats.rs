@@ -64,13 +64,24 @@ pub fn as_one(appendings: Vec<Appending>) -> Option<(Vec<u8>, Vec<Datum>, FoldEv
     Some((bytes, key, FoldEvent { others, ..FoldEvent::new(first.mark, effect) }))
 }
 
-/// Says which ids stand in a stream more than once, as of now.
+/// How often an id stands in a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    Once,
+    /// More than once, as of now.
+    Repeated,
+    /// Once, and another transaction that has not ended has appended or applied it too: whoever comes to store it second
+    /// sees the other, so one of them knows.
+    InDoubt,
+}
+
+/// Says which ids stand in a stream more than once.
 pub struct Probe {
     index: pg_sys::Relation,
     slot: *mut pg_sys::TupleTableSlot,
     scan: pg_sys::IndexScanDesc,
-    // The scan points here.
-    _now: Box<pg_sys::SnapshotData>,
+    // The scan points here. It shows what is not committed yet too, and whose that is.
+    snapshot: Box<pg_sys::SnapshotData>,
 }
 
 impl Probe {
@@ -78,32 +89,41 @@ impl Probe {
     /// `relation` is the stream's table, open for as long as the value lives.
     pub unsafe fn begin(relation: pg_sys::Relation, stream: &Stream) -> Probe {
         unsafe {
-            let mut now = Box::new(pg_sys::SnapshotData {
-                snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF,
+            let mut snapshot = Box::new(pg_sys::SnapshotData {
+                snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
                 ..Default::default()
             });
             let index = pg_sys::index_open(stream.by_id, pg_sys::AccessShareLock as i32);
             let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
             #[cfg(not(feature = "pg18"))]
-            let scan = pg_sys::index_beginscan(relation, index, &raw mut *now, 1, 0);
+            let scan = pg_sys::index_beginscan(relation, index, &raw mut *snapshot, 1, 0);
             #[cfg(feature = "pg18")]
-            let scan = pg_sys::index_beginscan(relation, index, &raw mut *now, core::ptr::null_mut(), 1, 0);
-            Probe { index, slot, scan, _now: now }
+            let scan = pg_sys::index_beginscan(relation, index, &raw mut *snapshot, core::ptr::null_mut(), 1, 0);
+            Probe { index, slot, scan, snapshot }
         }
     }
 
-    /// Whether an id stands there more than once.
-    pub fn is_repeated(&mut self, id: &Uuid) -> bool {
+    /// How often an id stands there that stands there once at least.
+    pub fn stands(&mut self, id: &Uuid) -> Stands {
         let equal = pg_sys::BTEqualStrategyNumber as u16;
         let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        let (mut held, mut in_doubt) = (0, false);
         // SAFETY: the scan is open; the id outlives its use.
         unsafe {
             let mut key = scan::key(0, equal, pg_sys::F_UUID_EQ, id.as_bytes().as_ptr().into());
             pg_sys::index_rescan(self.scan, &raw mut key, 1, core::ptr::null_mut(), 0);
-            let next = || pg_sys::index_getnext_slot(self.scan, forward, self.slot);
-            let repeated = next() && next();
+            while held < 2 && pg_sys::index_getnext_slot(self.scan, forward, self.slot) {
+                match self.snapshot.xmin == pg_sys::InvalidTransactionId {
+                    true => held += 1,
+                    false => in_doubt = true,
+                }
+            }
             pg_sys::ExecClearTuple(self.slot);
-            repeated
+        }
+        match (held, in_doubt) {
+            (2, _) => Stands::Repeated,
+            (_, true) => Stands::InDoubt,
+            _ => Stands::Once,
         }
     }
 }

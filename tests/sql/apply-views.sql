@@ -105,6 +105,21 @@ SELECT * FROM gundb.check_view('strict');
 SELECT stands();
 INSERT INTO moves (type, key, data) VALUES ('Moved', 'p', '{"m": "y"}');
 
+-- What a trigger or a constraint of a view's table refuses keeps its keys late, and nothing else; locally it is an error.
+ALTER TABLE stock ADD CONSTRAINT small CHECK (total < 1000) NOT VALID;
+SELECT outcome FROM test_apply(delivery('[{"site": 15, "ms": 1, "type": "Moved", "key": "s", "data": {"n": 2000}}, {"site": 15, "ms": 2, "type": "Moved", "key": "t", "data": {"n": 1}}]'));
+SELECT gundb.retry_pending('stock') >= 0 AS retried;
+SELECT kind, key, reason, sqlstate, tries > 0 AS tried FROM gundb.pending WHERE kind = 'key';
+SELECT key, total FROM stock WHERE key IN ('s', 't');
+SELECT * FROM gundb.check_view('stock');
+SELECT count(*) FROM moves WHERE key = 's';
+INSERT INTO moves (type, key, data) VALUES ('Moved', 's', '{"n": 1}');
+ALTER TABLE stock DROP CONSTRAINT small;
+INSERT INTO moves (type, key, data) VALUES ('Moved', 's', '{"n": 1}');
+SELECT key, total FROM stock WHERE key IN ('s', 't') ORDER BY key;
+SELECT count(*) FROM gundb.view_late;
+SELECT stands();
+
 -- A view made after the fact is the same.
 SELECT gundb.create_view('again', 'moves', (SELECT columns FROM gundb.view WHERE view = 'stock'::regclass), delete => '{Gone}');
 SELECT count(*) FROM (TABLE stock EXCEPT TABLE again) AS x;
