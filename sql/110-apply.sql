@@ -57,7 +57,7 @@ CREATE VIEW gundb.pending AS
     SELECT 'event' AS kind, d.relation AS view, p.key, p.dot, p.reason, p.sqlstate, p.since, p.tries
       FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view
      UNION ALL
-    SELECT 'key', d.relation, l.shown, l.dot, l.reason, l.sqlstate, l.since, l.tries
+    SELECT 'key', d.relation, nullif(l.shown, ''), l.dot, l.reason, l.sqlstate, l.since, l.tries
       FROM gundb.view_late l JOIN gundb.view_definition d ON d.number = l.view
      UNION ALL
     SELECT s.kind, NULL, NULL, s.dot, s.reason, CASE s.kind WHEN 'stream' THEN 'GD008' ELSE '55000' END, s.since, s.tries

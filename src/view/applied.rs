@@ -9,9 +9,9 @@ use crate::view::batch::{Batch, shown};
 use crate::view::intake;
 use crate::view::maintain::CHUNK;
 use crate::view::merge::{self, Origin};
-use crate::view::repeats::{Probe, Stands};
+use crate::view::repeats::Probe;
 use crate::view::table::ViewTable;
-use crate::{admin, catalog, lane, stream, transaction};
+use crate::{admin, catalog, lane, spi, stream, transaction};
 use gundb_core::view::decode_key;
 use gundb_core::{Lane, SiteId};
 use pgrx::pg_sys;
@@ -128,7 +128,7 @@ unsafe fn put_off(
         }));
     }
     let mut probe = unsafe { Probe::begin(relation, stream) };
-    let repeated = batch.keyless.into_iter().filter(|id| probe.stands(id) == Stands::Repeated).collect();
+    let repeated = intake::look_at_keyless(&mut probe, batch.keyless, &mut late);
     for (bytes, (key, dot)) in unsafe { intake::keys_of_repeated(relation, stream, view, repeated)? } {
         late.push(LateEvent { shown: shown(&key), key: bytes, dot, again: true, why: why.clone() });
     }
@@ -141,16 +141,7 @@ unsafe fn put_off(
 /// Brings late events into the keys of a view: those that are free and due, or all, when each is waited for. Returns to
 /// how many keys they came.
 pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
-    let count = || crate::spi::with_latest_snapshot(|| Ok(catalog::late_keys(view.number)?.len()));
-    let due = crate::spi::with_latest_snapshot(|| match origin {
-        Origin::Applied => catalog::late_keys_due(view.number),
-        _ => catalog::late_keys(view.number),
-    })?;
-    if due.is_empty() {
-        return Ok(0);
-    }
-    let before = count()?;
-    // Locks out who builds the view anew; the worker does not wait for the end of that.
+    // Locks out who builds or drops the view; the worker does not wait for the end of that.
     const LOCK: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
     let table = admin::table_of(&view.record.stream)?;
     // SAFETY: the relation is open while it is used; its lock is kept.
@@ -160,33 +151,50 @@ pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
         }
         let relation = pg_sys::relation_open(table, LOCK);
         let stream = stream::of_relation(relation)?;
-        let patience = if origin == Origin::Applied { Patience::Short } else { Patience::Usual };
-        let come = |keys: &[&Vec<u8>]| {
-            let mut batch = Batch::default();
-            for &bytes in keys {
-                if let Ok(key) = decode_key(bytes) {
-                    batch.touch(bytes.clone(), key);
-                }
-            }
-            attempt(patience, || merge::merge(relation, &stream, view, batch, origin, &BTreeMap::new()).map(drop))
-        };
-        // All at once; if that fails, one by one.
-        if come(&due.iter().collect::<Vec<_>>())?.is_err() {
-            for key in &due {
-                if let Err(why) = come(&[key])? {
-                    catalog::note_late(view.number, key, &why)?;
-                }
+        let healed = heal_keys(relation, &stream, view, origin);
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        healed
+    }
+}
+
+unsafe fn heal_keys(relation: pg_sys::Relation, stream: &Stream, view: &ViewTable, origin: Origin) -> Result<usize> {
+    let late = || spi::with_latest_snapshot(|| catalog::late_keys(view.number));
+    let (due, patience) = match origin {
+        Origin::Applied => (spi::with_latest_snapshot(|| catalog::late_keys_due(view.number))?, Patience::Short),
+        Origin::Own | Origin::Retried => (late()?, Patience::Usual),
+    };
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let before = late()?.len();
+    let come = |keys: &[&Vec<u8>]| {
+        let mut batch = Batch::default();
+        for &bytes in keys {
+            if *bytes == intake::NO_KEY {
+                batch.touch(intake::NO_KEY, Vec::new());
+            } else if let Ok(key) = decode_key(bytes) {
+                batch.touch(bytes.clone(), key);
             }
         }
-        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        attempt(patience, || unsafe { merge::merge(relation, stream, view, batch, origin, &BTreeMap::new()).map(drop) })
+    };
+    // All at once; if that fails, one by one.
+    if come(&due.iter().collect::<Vec<_>>())?.is_err() {
+        for key in &due {
+            if let Err(why) = come(&[key])? {
+                catalog::note_late(view.number, key, &why)?;
+            }
+        }
     }
-    Ok(before.saturating_sub(count()?))
+    Ok(before.saturating_sub(late()?.len()))
 }
 
 /// Brings late events into the keys that are free, of all views. Says whether some are late still.
 pub fn heal_all() -> Result<bool> {
     for table in catalog::late_views()? {
-        heal(&ViewTable::of_table(table)?, Origin::Applied)?;
+        if let Some(record) = catalog::view_of_table(table)? {
+            heal(&ViewTable::read(record)?, Origin::Applied)?;
+        }
     }
     Ok(!catalog::late_views()?.is_empty())
 }

@@ -6,7 +6,7 @@ use crate::scan::Stored;
 use crate::view::table::ViewTable;
 use gundb_core::fold::{Appended, FoldEvent};
 use gundb_core::view::{EventView, Reading, encode_key};
-use gundb_core::{Datum, StreamId};
+use gundb_core::{Datum, Dot, StreamId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -27,8 +27,8 @@ pub struct Batch {
     pub skipped: i64,
     /// Events that cannot be read.
     pub pending: Vec<Pending>,
-    /// The ids of events that come to no key. Where one stands under another dot too, the keys of both must know.
-    pub keyless: Vec<Uuid>,
+    /// Events that come to no key, by id. Where one stands under another dot too, the other's key must know.
+    pub keyless: Vec<(Uuid, Dot)>,
 }
 
 /// A key as people read it: its values, no more than a line of them.
@@ -69,7 +69,7 @@ impl Batch {
             meta: &Binary(event.meta),
         };
         let mut cannot = |reason: String| {
-            self.keyless.push(event.id);
+            self.keyless.push((event.id, event.mark.dot(stream)));
             let dot = event.mark.dot(stream);
             // Where the key can be read, it says whose row lacks the event.
             let key = view.view.key.of(&seen).ok().flatten();
@@ -77,9 +77,9 @@ impl Batch {
             self.pending.push(Pending { key, dot, reason, sqlstate: "22P02" });
         };
         match view.view.read(&seen) {
-            Ok(Reading::NotTaken) => self.keyless.push(event.id),
+            Ok(Reading::NotTaken) => self.keyless.push((event.id, event.mark.dot(stream))),
             Ok(Reading::NoKey) => {
-                self.keyless.push(event.id);
+                self.keyless.push((event.id, event.mark.dot(stream)));
                 self.skipped += 1;
             }
             Ok(Reading::Event { key, effect }) => {

@@ -56,7 +56,7 @@ pub unsafe fn take(
     view: &ViewTable,
     states: &mut States,
     groups: BTreeMap<Vec<u8>, Group>,
-    keyless: &[Uuid],
+    mut keyless: Vec<(Uuid, Dot)>,
     origin: Origin,
 ) -> Result<Taken> {
     let busy = if origin == Origin::Applied { Busy::Left } else { Busy::Awaited };
@@ -73,31 +73,23 @@ pub unsafe fn take(
         }
     }
     let database = run::database()?;
+    let asks = may_repeat(origin)?;
+    if !asks {
+        keyless.clear();
+    }
     let mut late_ids = BTreeSet::new();
     if database.may_wait(Waiting::Late) {
-        late_ids = unsafe { take_late(relation, stream, view, &mut taken)? };
+        late_ids = unsafe { take_late(relation, stream, view, &mut taken, &mut keyless)? };
     }
-    let asks = may_repeat(origin)?;
-    let mut repeated = Repeated::new();
-    if asks || !late_ids.is_empty() {
+    let (mut repeated, mut late) = (Repeated::new(), Vec::new());
+    if asks || !late_ids.is_empty() || !keyless.is_empty() {
         let mut probe = unsafe { Probe::begin(relation, stream) };
-        let asked = |id: &Uuid| asks || late_ids.contains(id);
-        let mut ids = BTreeSet::new();
-        for intake in taken.keys.values_mut() {
-            for event in intake.events.iter().filter(|event| asked(&event.id)) {
-                match probe.stands(&event.id) {
-                    Stands::Once => {}
-                    Stands::Repeated => drop(ids.insert(event.id)),
-                    // Whoever folds it again files it as late: it is looked at once more.
-                    Stands::InDoubt => intake.again = true,
-                }
-            }
-        }
-        let others = left.values().flat_map(|group| &group.events).map(|event| event.id).chain(keyless.iter().copied());
+        let mut ids = look_at_locked(&mut probe, &mut taken, |id| asks || late_ids.contains(id));
+        let others = left.values().flat_map(|group| &group.events).map(|event| event.id);
         ids.extend(others.filter(|id| asks && probe.stands(id) == Stands::Repeated));
+        ids.extend(look_at_keyless(&mut probe, keyless, &mut late));
         repeated = unsafe { keys_of_repeated(relation, stream, view, ids)? };
     }
-    let mut late = Vec::new();
     for (bytes, (key, dot)) in repeated {
         if let Some(intake) = taken.keys.get_mut(&bytes) {
             intake.again = true;
@@ -124,6 +116,40 @@ pub unsafe fn take(
     taken.keys.retain(|_, intake| intake.again || !intake.events.is_empty());
     Ok(taken)
 }
+
+/// The ids, of events in the keys that are locked, that repeat.
+fn look_at_locked(probe: &mut Probe, taken: &mut Taken, asked: impl Fn(&Uuid) -> bool) -> BTreeSet<Uuid> {
+    let mut ids = BTreeSet::new();
+    for intake in taken.keys.values_mut() {
+        for event in intake.events.iter().filter(|event| asked(&event.id)) {
+            match probe.stands(&event.id) {
+                Stands::Once => {}
+                Stands::Repeated => drop(ids.insert(event.id)),
+                // Whoever folds it again files it as late: it is looked at once more.
+                Stands::InDoubt => intake.again = true,
+            }
+        }
+    }
+    ids
+}
+
+/// The ids, of events without a key, that repeat. Those in doubt are filed under no key, to be looked at once more.
+pub fn look_at_keyless(probe: &mut Probe, keyless: Vec<(Uuid, Dot)>, late: &mut Vec<LateEvent>) -> BTreeSet<Uuid> {
+    let mut ids = BTreeSet::new();
+    for (id, dot) in keyless {
+        match probe.stands(&id) {
+            Stands::Once => {}
+            Stands::Repeated => drop(ids.insert(id)),
+            Stands::InDoubt => {
+                late.push(LateEvent { key: NO_KEY, shown: String::new(), dot, again: true, why: for_its_id() });
+            }
+        }
+    }
+    ids
+}
+
+/// What events without a key are filed under: a key has at least one byte.
+pub const NO_KEY: Vec<u8> = Vec::new();
 
 /// Files events for keys that cannot take them now.
 pub fn file(view: &ViewTable, late: &[LateEvent]) -> Result<()> {
@@ -164,17 +190,18 @@ pub unsafe fn keys_of_repeated(
     Ok(repeated)
 }
 
-/// Takes in what has waited for the keys that are locked. Returns its ids.
+/// Takes in what has waited for the keys that are locked, and for none. Returns its ids.
 unsafe fn take_late(
     relation: pg_sys::Relation,
     stream: &Stream,
     view: &ViewTable,
     taken: &mut Taken,
+    keyless: &mut Vec<(Uuid, Dot)>,
 ) -> Result<BTreeSet<Uuid>> {
     let mut ids = BTreeSet::new();
     for (bytes, intake) in &mut taken.keys {
         let late = late::take(view.number, bytes, |_| true)?;
-        intake.again |= !late.again.is_empty();
+        intake.again |= !late.again.is_empty() && *bytes != NO_KEY;
         let mut batch = Batch::default();
         for dot in late.missing.union(&late.again) {
             let which = Which::OfLane { index: stream.primary_key, site: dot.site, lane: dot.lane, after: dot.seq - 1 };
@@ -184,6 +211,9 @@ unsafe fn take_late(
                     Ok(ControlFlow::Break(()))
                 })?;
             }
+        }
+        if *bytes == NO_KEY {
+            keyless.append(&mut batch.keyless);
         }
         for event in batch.groups.remove(bytes).into_iter().flat_map(|group| group.events) {
             ids.insert(event.id);

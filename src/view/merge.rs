@@ -58,7 +58,7 @@ pub unsafe fn merge(
     let (mut keys, mut waited) = (BTreeMap::new(), BTreeSet::new());
     if !groups.is_empty() || !keyless.is_empty() && intake::may_repeat(origin)? {
         let open = states.insert(States::open(view.number)?);
-        let taken = unsafe { intake::take(relation, stream, view, open, groups, &keyless, origin)? };
+        let taken = unsafe { intake::take(relation, stream, view, open, groups, keyless, origin)? };
         (keys, waited) = (taken.keys, taken.waited);
     }
     let contexts = Lookup::new(stream.id);
