@@ -7,7 +7,7 @@
 //! | `boundary`, `error`, `attempt` | the border to PostgreSQL's errors; what gundb says; work that may fail |
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
-//! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
+//! | `shared`, `doubt`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
 //! | `run`, `lane`, `stamp`, `span`, `epoch`, `duplicate`, `heads` | how a row becomes an event |
@@ -24,6 +24,7 @@ mod catalog;
 mod causality;
 mod consumer;
 mod crdt;
+mod doubt;
 mod drops;
 mod duplicate;
 mod epoch;

@@ -6,6 +6,7 @@
 //! Must hold: stamps grow; of two stamps of a run the greater never carries the smaller epoch; a lane number below
 //! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
 
+use crate::doubt::{Doubt, Waiting};
 use crate::settings;
 use gundb_core::{Hlc, SiteId};
 use pgrx::pg_sys;
@@ -37,9 +38,9 @@ pub struct Database {
     /// Whether rows may bring their coordinates; ends with the first append.
     restoring: AtomicBool,
     /// Whether keys of views wait to be merged again.
-    late: PgSpinLock<Doubt>,
+    late: Doubt,
     /// Whether transactions of other sites wait.
-    staged: PgSpinLock<Doubt>,
+    staged: Doubt,
     /// Consumers that wait for news.
     waiters: core::cell::UnsafeCell<pg_sys::ConditionVariable>,
 }
@@ -97,29 +98,6 @@ impl Running {
     }
 }
 
-/// Whether rows of a kind may stand in a table, so that looking for them is seldom in vain. Unknown counts as so.
-#[derive(Clone, Copy)]
-struct Doubt {
-    may_be: bool,
-    /// Transactions that have written some and not ended.
-    open: u32,
-    /// How often some were written.
-    written: u64,
-}
-
-impl Doubt {
-    const UNKNOWN: Doubt = Doubt { may_be: true, open: 0, written: 0 };
-}
-
-/// What waits, of which shared memory knows whether there may be any.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Waiting {
-    /// Keys of views that were busy when events came to them.
-    Late,
-    /// Transactions of other sites.
-    Staged,
-}
-
 struct News {
     streams: [u32; NEWS_MAX],
     len: usize,
@@ -130,8 +108,6 @@ struct News {
 unsafe impl pgrx::PGRXSharedMemory for Running {}
 // SAFETY: as above.
 unsafe impl pgrx::PGRXSharedMemory for News {}
-// SAFETY: as above.
-unsafe impl pgrx::PGRXSharedMemory for Doubt {}
 // SAFETY: every field is an atomic, a spinlock, or PostgreSQL's own shared structure.
 unsafe impl Sync for Database {}
 
@@ -259,8 +235,8 @@ unsafe extern "C-unwind" fn startup() {
                     wanted: AtomicBool::new(false),
                     held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
-                    late: PgSpinLock::new(Doubt::UNKNOWN),
-                    staged: PgSpinLock::new(Doubt::UNKNOWN),
+                    late: Doubt::unknown(),
+                    staged: Doubt::unknown(),
                     waiters: core::mem::zeroed(),
                 });
                 pg_sys::ConditionVariableInit((*slot).waiters.get());
@@ -375,8 +351,8 @@ pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
 pub fn forget_database(oid: pg_sys::Oid) {
     if let Some(slot) = database_by_oid(oid) {
         *slot.running.lock() = Running::default();
-        *slot.late.lock() = Doubt::UNKNOWN;
-        *slot.staged.lock() = Doubt::UNKNOWN;
+        slot.late.forget();
+        slot.staged.forget();
         slot.wanted.store(false, Ordering::Release);
         slot.held_off.store(0, Ordering::Release);
         slot.oid.store(0, Ordering::Relaxed);
@@ -462,46 +438,12 @@ impl Database {
         }
     }
 
-    fn doubt(&self, what: Waiting) -> &PgSpinLock<Doubt> {
+    /// Whether something waits.
+    pub fn waiting(&self, what: Waiting) -> &Doubt {
         match what {
             Waiting::Late => &self.late,
             Waiting::Staged => &self.staged,
         }
-    }
-
-    /// Whether some may wait.
-    pub fn may_wait(&self, what: Waiting) -> bool {
-        self.doubt(what).lock().may_be
-    }
-
-    /// A transaction is about to write the first that it writes.
-    pub fn begin_waiting(&self, what: Waiting) {
-        let mut doubt = self.doubt(what).lock();
-        *doubt = Doubt { may_be: true, open: doubt.open + 1, written: doubt.written + 1 };
-    }
-
-    /// That transaction has ended. Never raises.
-    pub fn end_waiting(&self, what: Waiting) {
-        let mut doubt = self.doubt(what).lock();
-        doubt.open = doubt.open.saturating_sub(1);
-    }
-
-    /// Looks, by `find`, whether some wait, and remembers it if none do and nobody is about to write some.
-    pub fn look_for<E>(
-        &self,
-        what: Waiting,
-        find: impl FnOnce() -> core::result::Result<bool, E>,
-    ) -> core::result::Result<bool, E> {
-        let before = *self.doubt(what).lock();
-        if !before.may_be {
-            return Ok(false);
-        }
-        let found = find()?;
-        if !found && before.open == 0 {
-            let mut doubt = self.doubt(what).lock();
-            doubt.may_be = doubt.may_be && doubt.written != before.written;
-        }
-        Ok(found)
     }
 
     /// The clock's present value, without moving it.

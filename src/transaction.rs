@@ -4,8 +4,9 @@
 //! worker only once its rows are visible. Commit and abort callbacks cannot fail: an error there would take the
 //! server down, so what can fail happens before commit.
 
+use crate::doubt::Waiting;
 use crate::error::{Error, Failure, Result, state};
-use crate::shared::{Database, Waiting};
+use crate::shared::Database;
 use crate::{boundary, epoch, shared, span, statement};
 use gundb_core::{Chain, Clock, Hlc, Lane, SiteId};
 use pgrx::pg_sys;
@@ -209,7 +210,7 @@ impl Transaction {
 /// Something will wait once this transaction has committed: told before it is written.
 pub fn leaves_waiting(database: &Database, what: Waiting) {
     if with(|t| t.waiting.insert(what)) {
-        database.begin_waiting(what);
+        database.waiting(what).begin();
     }
 }
 
@@ -295,7 +296,7 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
 /// What the transaction left waiting stands there now, or never will.
 fn no_longer_open(ended: &Transaction) {
     if let Some(database) = shared::database().filter(|_| !ended.waiting.is_empty()) {
-        ended.waiting.iter().for_each(|&what| database.end_waiting(what));
+        ended.waiting.iter().for_each(|&what| database.waiting(what).end());
         database.call_worker();
     }
 }

@@ -6,8 +6,9 @@
 //!
 //! Unsafe: background workers.
 
+use crate::doubt::Waiting;
 use crate::error::{Error, Result, state};
-use crate::shared::{Database, Waiting};
+use crate::shared::Database;
 use crate::{apply, boundary, catalog, run, shared, stream, view};
 use core::ffi::{CStr, c_char};
 use gundb_core::Hlc;
@@ -92,22 +93,24 @@ fn run(database: Oid) -> Result<()> {
             shared::leave(database);
             break;
         }
-        // Each in a transaction of its own: what it locks is free again soon.
-        mine.look_for(Waiting::Late, || {
-            transaction(catalog::has_applied).and_then(|has| Ok(has && transaction(view::heal_all)?))
-        })?;
-        mine.look_for(Waiting::Staged, || {
-            transaction(catalog::has_applied).and_then(|has| Ok(has && transaction(apply::retry_due)?))
-        })?;
+        try_waiting(mine)?;
         // SAFETY: a condition variable in shared memory.
         unsafe { pg_sys::ConditionVariableBroadcast(mine.waiters()) };
     }
     Ok(())
 }
 
+/// Tries what waits, if something may: each kind in a transaction of its own, so that what it locks is free again soon.
+fn try_waiting(mine: &Database) -> Result<()> {
+    let here = || transaction(catalog::has_applied);
+    mine.waiting(Waiting::Late).look(|| Ok(here()? && transaction(view::heal_all)?))?;
+    mine.waiting(Waiting::Staged).look(|| Ok(here()? && transaction(apply::retry_due)?))?;
+    Ok(())
+}
+
 /// How long to sleep if nobody calls: what waits for a key, a stream or its time is tried again.
 fn pause(mine: &Database) -> Option<Duration> {
-    let waits = mine.may_wait(Waiting::Late) || mine.may_wait(Waiting::Staged);
+    let waits = mine.waiting(Waiting::Late).may_be() || mine.waiting(Waiting::Staged).may_be();
     waits.then_some(TRY_EVERY)
 }
 

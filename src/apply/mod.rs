@@ -30,8 +30,9 @@ pub use waiting::{retry, retry_due};
 use crate::admin::SYSTEM_STREAM;
 use crate::apply::here::Here;
 use crate::catalog::{self, Refused, Staged};
+use crate::doubt::Waiting;
 use crate::error::{Error, Result, state};
-use crate::shared::{Database, Running, Waiting};
+use crate::shared::{Database, Running};
 use crate::stream::Stream;
 use crate::{lane, run, settings, spi, stamp, transaction, view};
 use gundb_core::apply::{Bounds, Incoming, Problem, Verdict, Wait, judge};
@@ -60,7 +61,7 @@ fn apply_with_waiting(delivery: Delivery, sites: &BTreeSet<SiteId>) -> Result<Ve
     let (database, running) = run::open()?;
     lane::lock_origins(sites.iter().copied())?;
     store_epochs(&running, &delivery.epochs)?;
-    let staged = if database.may_wait(Waiting::Staged) { catalog::staged(sites)? } else { Vec::new() };
+    let staged = if database.waiting(Waiting::Staged).may_be() { catalog::staged(sites)? } else { Vec::new() };
     let mut all = Vec::with_capacity(staged.len() + delivery.transactions.len());
     for one in &staged {
         all.push(Incoming { transaction: document::read(&one.document)?, accepted: one.accepted });

@@ -34,12 +34,7 @@ pub fn record_run(running: &Running, clock: Option<&Clock>) -> Result<()> {
         spi::connect(|spi| {
             spi.run(
                 "INSERT INTO gundb.own_run (site, run, previous, started) VALUES ($1, $2, nullif($3, 0), $4)",
-                &[
-                    arg::uuid(&running.site),
-                    arg::int8(running.run as i64),
-                    arg::int8(running.previous as i64),
-                    started.clone(),
-                ],
+                &[arg::uuid(&running.site), arg::int8(running.run as i64), arg::int8(running.previous as i64), started],
                 Mode::Write,
                 0,
             )?;

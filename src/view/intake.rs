@@ -6,9 +6,9 @@
 
 use crate::attempt::Why;
 use crate::catalog::{self, LateEvent};
+use crate::doubt::Waiting;
 use crate::error::Result;
 use crate::scan::{self, As, Which};
-use crate::shared::Waiting;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, shown};
 use crate::view::late;
@@ -78,7 +78,7 @@ pub unsafe fn take(
         keyless.clear();
     }
     let mut late_ids = BTreeSet::new();
-    if database.may_wait(Waiting::Late) {
+    if database.waiting(Waiting::Late).may_be() {
         late_ids = unsafe { take_late(relation, stream, view, &mut taken, &mut keyless)? };
     }
     let (mut repeated, mut late) = (Repeated::new(), Vec::new());

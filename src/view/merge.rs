@@ -4,9 +4,9 @@
 //! is filed as pending and harms no other; state and row are written together.
 
 use crate::catalog::{self, LateEvent, Pending, Tried};
+use crate::doubt::Waiting;
 use crate::error::{Error, Result, internal, state};
 use crate::scan::{self, As, Which};
-use crate::shared::Waiting;
 use crate::spi::{Mode, as_table_owner};
 use crate::stream::Stream;
 use crate::view::batch::{Batch, fold_events, shown};
@@ -294,7 +294,7 @@ impl<'a> Fold<'a> {
             })?;
         }
         let found = all.groups.remove(&wanted).map(|group| group.events).unwrap_or_default();
-        if run::database()?.may_wait(Waiting::Late) {
+        if run::database()?.waiting(Waiting::Late).may_be() {
             // After the walk: what it has met is taken in now, and what was committed meanwhile stays late.
             let met = found.iter().map(|event| event.mark.dot(self.stream.id)).collect::<BTreeSet<_>>();
             late::take(self.view.number, &wanted, |dot| met.contains(dot))?;

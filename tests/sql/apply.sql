@@ -83,6 +83,17 @@ SELECT * FROM held() WHERE site = '6';
 INSERT INTO moves (type) VALUES ('Own');
 SELECT hlc > stamp(200000000001) AS after FROM moves WHERE type = 'Own';
 
+-- The time comes by itself: a stamp that is some seconds too far ahead.
+SELECT (extract(epoch FROM clock_timestamp() - '2026-01-01 00:00:00Z') * 1000)::bigint + 305000 AS soon \gset
+SELECT * FROM test_apply(delivery(jsonb_build_array(jsonb_build_object('site', 16, 'ms', :soon, 'type', 'Soon'))));
+DO $$ BEGIN
+    FOR i IN 1 .. 200 LOOP
+        EXIT WHEN EXISTS (SELECT FROM moves WHERE type = 'Soon');
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END $$;
+SELECT count(*) FROM moves WHERE type = 'Soon';
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Epochs: what own events have seen
 -- ---------------------------------------------------------------------------------------------------------------------
