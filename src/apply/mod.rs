@@ -50,18 +50,14 @@ pub struct Delivery {
 /// Bytes of an event's documents: what the setting allows at most, wherever it was appended.
 const EVENT_BYTES_MAX: usize = 256 << 20;
 
-/// Applies a delivery, and what waits of the same sites. Says what became of each of its transactions.
-pub fn apply(delivery: Delivery) -> Result<Vec<(TransactionId, Verdict)>> {
-    let sites = delivery.transactions.iter().map(|incoming| incoming.transaction.id.site).collect();
-    apply_with_waiting(delivery, &sites)
-}
-
-/// As [`apply`], of the sites given.
-fn apply_with_waiting(delivery: Delivery, sites: &BTreeSet<SiteId>) -> Result<Vec<(TransactionId, Verdict)>> {
+/// Applies a delivery, and what waits of its sites and of those given. Says what became of each of its transactions.
+pub fn apply(delivery: Delivery, waiting_of: &BTreeSet<SiteId>) -> Result<Vec<(TransactionId, Verdict)>> {
+    let mut sites = waiting_of.clone();
+    sites.extend(delivery.transactions.iter().map(|incoming| incoming.transaction.id.site));
     let (database, running) = run::open()?;
     lane::lock_origins(sites.iter().copied())?;
     store_epochs(&running, &delivery.epochs)?;
-    let staged = if database.waiting(Waiting::Staged).may_be() { catalog::staged(sites)? } else { Vec::new() };
+    let staged = if database.waiting(Waiting::Staged).may_be() { catalog::staged(&sites)? } else { Vec::new() };
     let mut all = Vec::with_capacity(staged.len() + delivery.transactions.len());
     for one in &staged {
         all.push(Incoming { transaction: document::read(&one.document)?, accepted: one.accepted });

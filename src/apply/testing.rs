@@ -10,7 +10,7 @@ use gundb_core::apply::{Incoming, Verdict, Wait};
 use gundb_core::json::Printer;
 use gundb_core::{Chain, EpochRecord, Lane, SiteId, StreamId, Transaction};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +39,7 @@ sql_function! {
         let (transactions, epochs) = delivery(call)?;
         let transactions =
             transactions.into_iter().map(|transaction| Incoming { transaction, accepted: false }).collect();
-        let outcomes = apply(Delivery { transactions, epochs })?;
+        let outcomes = apply(Delivery { transactions, epochs }, &BTreeSet::new())?;
         let rows = call.rows();
         for (_, verdict) in outcomes {
             let (outcome, reason) = match verdict {

@@ -1,6 +1,6 @@
 //! Transactions that wait, tried again: when asked to, when their time has come, when their stream is there.
 
-use crate::apply::{Delivery, apply_with_waiting, bounds};
+use crate::apply::{Delivery, apply, bounds};
 use crate::call::ret;
 use crate::catalog;
 use crate::error::Result;
@@ -24,7 +24,7 @@ pub fn retry_due() -> Result<bool> {
 
 fn retry_of(sites: &BTreeSet<SiteId>) -> Result<i64> {
     let before = catalog::staged_count()?;
-    apply_with_waiting(Delivery::default(), sites)?;
+    apply(Delivery::default(), sites)?;
     Ok((before - catalog::staged_count()?).max(0))
 }
 
