@@ -52,7 +52,11 @@ pub fn attempt<T>(patience: Patience, f: impl FnOnce() -> Result<T>) -> Result<c
             }
             Err(failure) => {
                 let why = reason(&failure);
-                let Some(why) = why else { return Err(failure) };
+                let Some(why) = why else {
+                    // What the caller holds is its own again, to be closed on the way out.
+                    pg_sys::CurrentResourceOwner = owner;
+                    return Err(failure);
+                };
                 try_pg(|| RollbackAndReleaseCurrentSubTransaction())?;
                 Err(why)
             }

@@ -10,6 +10,7 @@ use crate::view::intake;
 use crate::view::maintain::CHUNK;
 use crate::view::merge::{self, Origin};
 use crate::view::repeats::Probe;
+use crate::view::states::{Busy, States};
 use crate::view::table::ViewTable;
 use crate::{admin, catalog, lane, spi, stream, transaction};
 use gundb_core::view::decode_key;
@@ -151,9 +152,9 @@ pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
         }
         let relation = pg_sys::relation_open(table, LOCK);
         let stream = stream::of_relation(relation)?;
-        let healed = heal_keys(relation, &stream, view, origin);
+        let healed = heal_keys(relation, &stream, view, origin)?;
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
-        healed
+        Ok(healed)
     }
 }
 
@@ -181,7 +182,10 @@ unsafe fn heal_keys(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
     // All at once; if that fails, one by one.
     if come(&due.iter().collect::<Vec<_>>())?.is_err() {
         for key in &due {
-            if let Err(why) = come(&[key])? {
+            if let Err(why) = come(&[key])?
+                && !States::open(view.number)?.lock(&[key], Busy::Left)?.is_empty()
+            {
+                // Under the key's lock, as whoever takes it off the list.
                 catalog::note_late(view.number, key, &why)?;
             }
         }
