@@ -65,9 +65,9 @@ fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI
 	@GUNDB_BINARY_VALUES=50000 tests/clusters.sh --nocapture binary_values
 
 # By the names of their tests: CI runs a slice of each.
-test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams (about 15 minutes)
-	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 \
-	    tests/clusters.sh --nocapture kills streams first_append
+test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams, 100 orders of arrival (about half an hour)
+	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 GUNDB_ORDERS=100 \
+	    tests/clusters.sh --nocapture kills streams first_append order_of_arrival
 
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)

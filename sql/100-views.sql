@@ -107,11 +107,6 @@ CREATE FUNCTION gundb.check_view(view regclass)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_check_view';
 COMMENT ON FUNCTION gundb.check_view(regclass) IS 'The keys whose row or state is not what their events give, through the transaction''s snapshot: none, unless the disk or a hand has damaged something. Folds the whole stream.';
 
-CREATE FUNCTION gundb.retry_pending(view regclass DEFAULT NULL) RETURNS bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_retry_pending';
-COMMENT ON FUNCTION gundb.retry_pending(regclass) IS
-    'Tries the pending events of a view, or of all views that the caller owns, again. Returns how many were folded; the others stay pending, with one try more.';
-
 CREATE FUNCTION gundb.view_rows(view regclass) RETURNS bigint
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -147,13 +142,6 @@ COMMENT ON COLUMN gundb.view.microseconds IS 'What maintaining the view has cost
 COMMENT ON COLUMN gundb.view.reducer IS 'The function that makes the rows; NULL for a view of columns.';
 COMMENT ON COLUMN gundb.view.initial IS 'What the reducer begins from.';
 GRANT SELECT ON gundb.view TO PUBLIC;
-
-CREATE VIEW gundb.pending AS
-    SELECT 'event' AS kind, d.relation AS view, p.key, p.dot, p.reason, p.sqlstate, p.since, p.tries
-      FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view;
-COMMENT ON VIEW gundb.pending IS
-    'What waits, and why. kind event: an event that a view could not fold; SELECT gundb.retry_pending() tries again.';
-GRANT SELECT ON gundb.pending TO pg_monitor;
 
 REVOKE ALL ON FUNCTION gundb.maintain(), gundb.guard_view(),
     gundb.create_view(text, text, json, text, text[], text, text[], boolean),

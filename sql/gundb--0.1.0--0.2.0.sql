@@ -4,6 +4,7 @@
 -- A line "-- include 090-crdt.sql
 -- include 100-views.sql
 -- include 110-past.sql
+-- include 120-apply.sql
 
 CREATE OR REPLACE FUNCTION gundb.grant_admin(role name) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -83,3 +84,7 @@ CREATE OR REPLACE VIEW gundb.health AS
           FROM gundb.stream
     )
     SELECT * FROM checks;
+
+-- Sessions remember where the extension's tables are, and forget it when gundb.event changes.
+ALTER TABLE gundb.event SET (autovacuum_enabled = true);
+ALTER TABLE gundb.event RESET (autovacuum_enabled);

@@ -249,6 +249,7 @@ sql_function! {
                 crate::view::empty(view.relation)?;
             }
             catalog::forget_positions()?;
+            catalog::forget_applied()?;
             // All appenders are locked out; those to come draw a new run, so no dot is issued twice.
             run::database()?.end_run();
             transaction::with(transaction::Transaction::forget_run);

@@ -35,6 +35,13 @@ impl PgError {
             }
         }
     }
+
+    /// The SQLSTATE, unpacked: six bits a character.
+    pub fn sqlstate(&self) -> String {
+        // SAFETY: as above.
+        let packed = unsafe { (*self.0).sqlerrcode };
+        (0..5).map(|place| char::from(((packed >> (6 * place)) & 0x3f) as u8 + b'0')).collect()
+    }
 }
 
 impl PgError {

@@ -13,11 +13,13 @@ use crate::transaction::{self, Held};
 use gundb_core::{Chain, Lane, Run, SiteId};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The fourth field of the lock tags: SQL's advisory functions use 1 and 2.
 const LANE_TAG: u16 = 7;
 const KEY_TAG: u16 = 8;
+const ORIGIN_TAG: u16 = 9;
+const EPOCH_TAG: u16 = 10;
 const LOCKTAG_ADVISORY: u8 = 10;
 const USER_LOCKMETHOD: u8 = 2;
 
@@ -52,8 +54,32 @@ fn try_lock(stream: Oid, number: u32) -> bool {
 /// Waits for every other transaction that counts the events of one key of a stream. (Two keys with one 32-bit hash
 /// wait for each other, which is harmless.)
 pub fn lock_key(stream: Oid, key: &str) -> Result<()> {
+    lock(tag(stream.to_u32(), hash(key.as_bytes()), KEY_TAG))
+}
+
+/// Waits for every other transaction that applies events of these sites: those of one site come in order.
+pub fn lock_origins(sites: impl Iterator<Item = SiteId>) -> Result<()> {
+    // One order for all, so that nobody waits in a circle.
+    let hashes = sites.map(|site| hash(site.0.as_bytes())).collect::<BTreeSet<_>>();
+    hashes.into_iter().try_for_each(|hash| lock(tag(0, hash, ORIGIN_TAG)))
+}
+
+/// Waits for every other transaction that draws an epoch: theirs is visible then, or was given back.
+pub fn lock_epochs() -> Result<()> {
+    lock(tag(0, 0, EPOCH_TAG))
+}
+
+/// 32 bits that stand for a site, or a text.
+pub fn hash(bytes: &[u8]) -> u32 {
     unsafe extern "C-unwind" {
         fn hash_bytes(bytes: *const u8, length: i32) -> u32;
+    }
+    // SAFETY: hashes the given bytes.
+    unsafe { hash_bytes(bytes.as_ptr(), bytes.len() as i32) }
+}
+
+fn lock(tag: pg_sys::LOCKTAG) -> Result<()> {
+    unsafe extern "C-unwind" {
         fn LockAcquire(
             tag: *const pg_sys::LOCKTAG,
             mode: pg_sys::LOCKMODE,
@@ -61,8 +87,7 @@ pub fn lock_key(stream: Oid, key: &str) -> Result<()> {
             dont_wait: bool,
         ) -> pg_sys::LockAcquireResult::Type;
     }
-    // SAFETY: hashes the given bytes; a valid tag. Waiting may end in a deadlock or a cancel, which `try_pg` returns.
-    let tag = tag(stream.to_u32(), unsafe { hash_bytes(key.as_ptr(), key.len() as i32) }, KEY_TAG);
+    // SAFETY: a valid tag. Waiting may end in a deadlock or a cancel, which `try_pg` returns.
     try_pg(|| unsafe { LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false) }).map(drop)
 }
 

@@ -4,27 +4,32 @@
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | `boundary`, `error`, `subtransaction` | the border to PostgreSQL's errors; what gundb says; what is tried |
+//! | `boundary`, `error` | the border to PostgreSQL's errors; what gundb says |
+//! | `subtransaction`, `attempt` | work that can be undone; work that may fail |
 //! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
-//! | `shared`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
-//! | `subtransaction` | work that can be undone |
+//! | `shared`, `doubt`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
-//! | `run`, `lane`, `stamp`, `span`, `duplicate`, `heads` | how a row becomes an event |
+//! | `run`, `lane`, `stamp`, `span`, `epoch`, `duplicate`, `heads` | how a row becomes an event |
 //! | `append`, `revert`, `read`, `causality` | what is done with events |
+//! | `apply` | events of other sites, and of earlier runs, into this database |
 
 mod admin;
 mod aggregate;
 mod append;
+mod apply;
+mod attempt;
 mod boundary;
 mod call;
 mod catalog;
 mod causality;
 mod consumer;
 mod crdt;
+mod doubt;
 mod drops;
 mod duplicate;
+mod epoch;
 mod error;
 mod heads;
 mod jsonb;

@@ -6,7 +6,7 @@
 use crate::error::{Error, Result, internal, state};
 use crate::scan::As;
 use crate::shared::{self, Database, NoStamp, Running, Stamp};
-use crate::{catalog, heads, random, transaction};
+use crate::{catalog, epoch, heads, lane, random, transaction};
 use gundb_core::{Clock, Dot, Hlc, SiteId};
 use pgrx::pg_sys;
 
@@ -47,6 +47,14 @@ pub fn open() -> Result<(&'static Database, Running)> {
         running = database.running();
     }
     if !running.is_recorded() && transaction::with(|t| t.recorded) != Some(running.run) {
+        record(database, &running)?;
+    }
+    Ok((database, running))
+}
+
+/// Writes the run's record and its epoch 0: a copy of what others may be writing.
+fn record(database: &Database, running: &Running) -> Result<()> {
+    loop {
         // Earlier runs and other sites only: of its own run a site speaks by stamps. As of now, which takes no
         // predicate locks: what earlier runs left does not change.
         let (mut clock, mut latest) = (Clock::new(), Hlc::MIN);
@@ -56,15 +64,23 @@ pub fn open() -> Result<(&'static Database, Running)> {
                 latest = latest.max(head.hlc);
             }
         })?;
+        // An epoch is being drawn, so what was found may be more than the run began with. Whoever draws one has epoch 0.
+        if database.draws_first_epoch() {
+            lane::lock_epochs()?;
+            if database.running().is_recorded() {
+                return Ok(());
+            }
+            continue;
+        }
         // A table that was loaded by itself may hold stamps beyond the stored mark.
         database.observe(latest);
         // Where a stream is locked against reading, as while it is dropped, a later transaction writes the epoch.
-        catalog::record_run(&running, whole.then_some(&clock))?;
+        catalog::record_run(running, whole.then_some(&clock))?;
         if whole {
             transaction::with(|t| t.recorded = Some(running.run));
         }
+        return Ok(());
     }
-    Ok((database, running))
 }
 
 fn draw(database: &Database) -> Result<()> {
@@ -108,11 +124,17 @@ fn random_site() -> Result<[u8; 16]> {
 
 /// The next stamp. Moves the stored mark ahead first when the clock has reached it.
 pub fn stamp(database: &Database, now_ms: u64) -> Result<Stamp> {
+    let mut unseen = None;
     loop {
-        match database.stamp(now_ms) {
+        match database.stamp(now_ms, unseen) {
             Ok(stamp) => return Ok(stamp),
             Err(NoStamp::EndOfTime) => return Err(end_of_time().into()),
             Err(NoStamp::MarkReached(next)) => move_mark(database, next)?,
+            Err(NoStamp::EpochDrawn(number)) => {
+                if !epoch::publish_if_seen(database, number)? {
+                    unseen = Some(number);
+                }
+            }
         }
     }
 }

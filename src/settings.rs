@@ -17,6 +17,11 @@ pub fn max_event_bytes() -> usize {
     MAX_EVENT_SIZE.get() as usize * 1024
 }
 
+/// How far ahead of the wall clock a stamp may be.
+pub fn max_time_drift_ms() -> u64 {
+    MAX_TIME_DRIFT.get() as u64 * 1_000
+}
+
 /// Whether the session user is stamped into `meta.actor`.
 pub fn stamp_actor() -> bool {
     STAMP_ACTOR.get()

@@ -6,6 +6,7 @@
 //! Must hold: stamps grow; of two stamps of a run the greater never carries the smaller epoch; a lane number below
 //! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
 
+use crate::doubt::{Doubt, Waiting};
 use crate::settings;
 use crate::view::cost::Costs;
 use gundb_core::{Hlc, SiteId};
@@ -37,6 +38,10 @@ pub struct Database {
     held_off: AtomicU32,
     /// Whether rows may bring their coordinates; ends with the first append.
     restoring: AtomicBool,
+    /// Whether keys of views wait to be merged again.
+    late: Doubt,
+    /// Whether transactions of other sites wait.
+    staged: Doubt,
     /// Consumers that wait for news.
     waiters: core::cell::UnsafeCell<pg_sys::ConditionVariable>,
 }
@@ -53,7 +58,11 @@ pub struct Running {
     pub started: Hlc,
     hlc: Hlc,
     mark: Hlc,
+    /// The greatest epoch that is known to be visible, and the one drawn last: greater while its transaction commits.
     pub epoch: u64,
+    epoch_drawn: u64,
+    /// Whether events of others were applied in this run, or are being.
+    applies: bool,
     lane_floor: u32,
     lane_top: u32,
     /// Whether a committed transaction has written the run's record and its epoch 0.
@@ -71,6 +80,8 @@ impl Default for Running {
             hlc: Hlc::MIN,
             mark: Hlc::MIN,
             epoch: 0,
+            epoch_drawn: 0,
+            applies: false,
             lane_floor: 0,
             lane_top: 0,
             recorded: false,
@@ -81,6 +92,10 @@ impl Default for Running {
 impl Running {
     pub fn is_recorded(&self) -> bool {
         self.recorded
+    }
+
+    pub fn applies(&self) -> bool {
+        self.applies
     }
 }
 
@@ -110,6 +125,8 @@ pub enum NoStamp {
     MarkReached(Hlc),
     /// The clock is at the end of year 9999.
     EndOfTime,
+    /// This epoch's transaction is committing: whether the snapshot sees it must be found out first.
+    EpochDrawn(u64),
 }
 
 struct Memory {
@@ -222,6 +239,8 @@ unsafe extern "C-unwind" fn startup() {
                     wanted: AtomicBool::new(false),
                     held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
+                    late: Doubt::unknown(),
+                    staged: Doubt::unknown(),
                     waiters: core::mem::zeroed(),
                 });
                 pg_sys::ConditionVariableInit((*slot).waiters.get());
@@ -342,6 +361,8 @@ pub fn database_by_oid(oid: pg_sys::Oid) -> Option<&'static Database> {
 pub fn forget_database(oid: pg_sys::Oid) {
     if let Some(slot) = database_by_oid(oid) {
         *slot.running.lock() = Running::default();
+        slot.late.forget();
+        slot.staged.forget();
         slot.wanted.store(false, Ordering::Release);
         slot.held_off.store(0, Ordering::Release);
         slot.oid.store(0, Ordering::Relaxed);
@@ -372,9 +393,12 @@ impl Database {
         (running.run != 0).then(|| SiteId(Uuid::from_bytes(running.site)))
     }
 
-    /// The next stamp, greater than every one before it.
-    pub fn stamp(&self, now_ms: u64) -> core::result::Result<Stamp, NoStamp> {
+    /// The next stamp, greater than every one before it. `unseen` is an epoch that the caller's snapshot does not see.
+    pub fn stamp(&self, now_ms: u64, unseen: Option<u64>) -> core::result::Result<Stamp, NoStamp> {
         let mut running = self.running.lock();
+        if running.epoch_drawn != running.epoch && Some(running.epoch_drawn) != unseen {
+            return Err(NoStamp::EpochDrawn(running.epoch_drawn));
+        }
         let next = Hlc::tick(running.hlc, now_ms).ok_or(NoStamp::EndOfTime)?;
         if next > running.mark {
             return Err(NoStamp::MarkReached(next));
@@ -387,6 +411,49 @@ impl Database {
     pub fn observe(&self, hlc: Hlc) {
         let mut running = self.running.lock();
         running.hlc = running.hlc.max(hlc);
+    }
+
+    /// Events of others are about to be stored.
+    pub fn begin_applying(&self) {
+        self.running.lock().applies = true;
+    }
+
+    /// The next epoch of a run, drawn by a transaction that holds the lock of epochs and is about to commit.
+    pub fn draw_epoch(&self, run: u64) -> Option<u64> {
+        let mut running = self.running.lock();
+        (running.run == run).then(|| {
+            running.epoch_drawn = running.epoch + 1;
+            running.epoch_drawn
+        })
+    }
+
+    /// Whether an epoch beyond the run's beginning is drawn, or was.
+    pub fn draws_first_epoch(&self) -> bool {
+        self.running.lock().epoch_drawn > 0
+    }
+
+    /// An epoch is visible: stamps from now on refer to it. Never raises.
+    pub fn publish_epoch(&self, run: u64, epoch: u64) {
+        let mut running = self.running.lock();
+        if running.run == run {
+            running.epoch = running.epoch.max(epoch);
+        }
+    }
+
+    /// An epoch will not be: its transaction was rolled back. Never raises.
+    pub fn give_epoch_back(&self, run: u64, epoch: u64) {
+        let mut running = self.running.lock();
+        if running.run == run && running.epoch_drawn == epoch {
+            running.epoch_drawn = running.epoch;
+        }
+    }
+
+    /// Whether something waits.
+    pub fn waiting(&self, what: Waiting) -> &Doubt {
+        match what {
+            Waiting::Late => &self.late,
+            Waiting::Staged => &self.staged,
+        }
     }
 
     /// The clock's present value, without moving it.

@@ -86,6 +86,13 @@ pub mod arg {
     pub fn of(oid: Oid, value: Option<Datum>) -> Arg {
         Arg { oid, value }
     }
+    /// An array of elements of a type.
+    pub fn array(element_type: Oid, elements: impl Iterator<Item = Option<Datum>>) -> Arg {
+        let elements = elements.collect::<Vec<_>>();
+        // SAFETY: asks a cache.
+        let oid = unsafe { pg_sys::get_array_type(element_type) };
+        Arg { oid, value: Some(super::array(&elements, element_type)) }
+    }
 }
 
 /// Copies bytes into a fresh varlena.
@@ -145,13 +152,15 @@ pub fn nullable_text_array(texts: &[Option<String>]) -> Datum {
     array(&elements, pg_sys::TEXTOID)
 }
 
-/// A fresh array of one dimension, of varlenas that align as integers do.
-fn array(elements: &[Option<Datum>], element_type: Oid) -> Datum {
+/// A fresh array of one dimension.
+pub fn array(elements: &[Option<Datum>], element_type: Oid) -> Datum {
     let mut values = elements.iter().map(|element| element.unwrap_or(Datum::null())).collect::<Vec<_>>();
     let mut nulls = elements.iter().map(Option::is_none).collect::<Vec<_>>();
     let (mut dimensions, mut lower_bounds) = ([elements.len() as i32], [1]);
+    let (mut length, mut by_value, mut align) = (0i16, false, 0);
     // SAFETY: as many values and NULLs as the one dimension says, all of the type.
     unsafe {
+        pg_sys::get_typlenbyvalalign(element_type, &mut length, &mut by_value, &mut align);
         Datum::from(pg_sys::construct_md_array(
             values.as_mut_ptr(),
             nulls.as_mut_ptr(),
@@ -159,9 +168,9 @@ fn array(elements: &[Option<Datum>], element_type: Oid) -> Datum {
             dimensions.as_mut_ptr(),
             lower_bounds.as_mut_ptr(),
             element_type,
-            -1,
-            false,
-            b'i' as c_char,
+            length as i32,
+            by_value,
+            align,
         ))
     }
 }

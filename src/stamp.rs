@@ -18,7 +18,7 @@ use crate::spi::{bytes_of, text_of};
 use crate::statement::{self, OnConflict};
 use crate::stream::{self, Stream};
 use crate::transaction::{Held, Stamped};
-use crate::{boundary, catalog, drops, duplicate, lane, random, restore, run, settings, transaction};
+use crate::{apply, boundary, catalog, drops, duplicate, lane, random, restore, run, settings, transaction};
 use gundb_core::chain::{Header, content_hash};
 use gundb_core::json::Printer;
 use gundb_core::schema::{CheckError, STEPS_MAX, Stop};
@@ -133,6 +133,9 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
             restore::check(nulls)?;
             return Ok(Datum::from(trigger.tg_trigtuple));
         }
+        if apply::is_storing(stream.table) {
+            return Ok(Datum::from(trigger.tg_trigtuple));
+        }
         if let Some(problem) = &stream.append_problem {
             return Err(problem.clone().into());
         }
@@ -220,6 +223,7 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
         transaction::with(|t| {
             t.wrote(stream.table, held.lane, held.seq);
             t.was_stamped(stream.table, Stamped { lane: held.lane, seq, hlc: stamp.hlc, id });
+            t.gave_ids |= given_id.is_some();
             if may_vanish {
                 t.let_go(stream.table);
             } else {
@@ -248,7 +252,7 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
 }
 
 /// A key fits an index entry.
-const KEY_MAX_BYTES: usize = 2_048;
+pub const KEY_MAX_BYTES: usize = 2_048;
 
 /// An event type's name is short: it is stored in each event.
 pub const TYPE_MAX_BYTES: usize = 255;

@@ -209,10 +209,6 @@ unsafe fn read(relation: pg_sys::Relation) -> Result<Stream> {
         if by_id == Oid::INVALID {
             return Err(lacks_index(&label));
         }
-        if catalog::extension()?.maintain_function == Oid::INVALID {
-            // The extension was older than views when it was looked at; it may have been updated since.
-            catalog::forget();
-        }
         let views = if is_maintained(relation, catalog::extension()?.maintain_function) {
             ViewTable::of_stream(&name)?
         } else {

@@ -4,12 +4,14 @@
 //! worker only once its rows are visible. Commit and abort callbacks cannot fail: an error there would take the
 //! server down, so what can fail happens before commit.
 
+use crate::doubt::Waiting;
 use crate::error::{Error, Failure, Result, state};
-use crate::{boundary, shared, span, statement};
-use gundb_core::{Chain, Hlc, Lane};
+use crate::shared::Database;
+use crate::{boundary, epoch, shared, span, statement};
+use gundb_core::{Chain, Clock, Hlc, Lane, SiteId};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lane of a stream that this transaction holds.
 #[derive(Clone, Copy)]
@@ -32,6 +34,16 @@ pub struct Transaction {
     viewed: BTreeMap<(u32, Lane), u64>,
     /// The run whose record this transaction wrote.
     pub recorded: Option<u64>,
+    /// The tables of streams into which events of others were brought, and what they bring to the site's clock.
+    pub applied: BTreeMap<u32, Clock>,
+    /// By stream table: the lanes of others whose events are being brought into the views, and up to which seq they are.
+    arriving: BTreeMap<(u32, SiteId, Lane), u64>,
+    /// The epoch that was drawn for them: run and number.
+    pub drawn: Option<(u64, u64)>,
+    /// What of others waits because of this transaction.
+    waiting: BTreeSet<Waiting>,
+    /// Whether some row came with an id.
+    pub gave_ids: bool,
     /// A database that this transaction drops.
     pub dropped_database: Option<pg_sys::Oid>,
     /// A database whose extension this transaction has made or dropped.
@@ -50,6 +62,12 @@ struct Before {
     plans: statement::Mark,
     /// As [`Transaction::viewed`]: what the views had taken since is undone with them.
     viewed: BTreeMap<(u32, Lane), u64>,
+    /// As [`Transaction::applied`], which is rolled back likewise.
+    applied: BTreeMap<u32, Clock>,
+    /// As [`Transaction::arriving`].
+    arriving: BTreeMap<(u32, SiteId, Lane), u64>,
+    /// As [`Transaction::recorded`].
+    recorded: Option<u64>,
 }
 
 /// What a row was given.
@@ -78,6 +96,11 @@ thread_local! {
             written: BTreeMap::new(),
             viewed: BTreeMap::new(),
             recorded: None,
+            applied: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            drawn: None,
+            waiting: BTreeSet::new(),
+            gave_ids: false,
             dropped_database: None,
             extension_changed: None,
             held_off: Vec::new(),
@@ -150,8 +173,44 @@ impl Transaction {
         self.recorded = None;
     }
 
+    /// Whether it has brought events in, its own or others'.
     pub fn has_written(&self) -> bool {
-        !self.written.is_empty()
+        !self.written.is_empty() || !self.applied.is_empty()
+    }
+
+    /// The tables of the streams that it has brought events into.
+    fn tables(&self) -> impl Iterator<Item = pg_sys::Oid> + '_ {
+        let own = self.written.keys().map(|(table, _)| *table);
+        own.chain(self.applied.keys().copied()).map(pg_sys::Oid::from)
+    }
+
+    /// The views of a stream take these lanes of others in, so far up to these seqs.
+    pub fn arrive(&mut self, stream: pg_sys::Oid, lanes: &[(SiteId, Lane, u64)]) {
+        self.arriving.extend(lanes.iter().map(|&(site, lane, seq)| ((stream.to_u32(), site, lane), seq)));
+    }
+
+    /// The views of a stream have taken in what was brought.
+    pub fn arrived(&mut self, stream: pg_sys::Oid) {
+        self.arriving.retain(|(table, ..), _| *table != stream.to_u32());
+    }
+
+    /// What of others the views of a stream have still to take in: lanes, and the seq after which.
+    pub fn yet_to_arrive(&self, stream: pg_sys::Oid) -> BTreeMap<(SiteId, Lane), u64> {
+        let lanes = self.arriving.iter().filter(|((table, ..), _)| *table == stream.to_u32());
+        lanes.map(|(&(_, site, lane), &after)| ((site, lane), after)).collect()
+    }
+
+    /// Events of others were brought into a stream.
+    pub fn apply(&mut self, table: pg_sys::Oid, clock: &Clock) {
+        let applied = self.applied.entry(table.to_u32()).or_default();
+        *applied = applied.join(clock);
+    }
+}
+
+/// Something will wait once this transaction has committed: told before it is written.
+pub fn leaves_waiting(database: &Database, what: Waiting) {
+    if with(|t| t.waiting.insert(what)) {
+        database.waiting(what).begin();
     }
 }
 
@@ -190,7 +249,7 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
     match event {
         XACT_EVENT_PRE_COMMIT => {
             // SAFETY: the whole work of this arm; failing before commit is an ordinary error.
-            unsafe { boundary::entry(span::before_commit) }
+            unsafe { boundary::entry(|| span::before_commit().and_then(|()| epoch::before_commit())) }
         }
         XACT_EVENT_PRE_PREPARE => {
             // SAFETY: as above.
@@ -214,15 +273,31 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
                 if let Some(run) = ended.recorded {
                     database.set_recorded(run);
                 }
-                database.announce(ended.written().map(|(stream, ..)| stream));
+                if let Some((run, number)) = ended.drawn {
+                    database.publish_epoch(run, number);
+                }
+                database.announce(ended.tables());
             }
+            no_longer_open(&ended);
         }
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             let ended = with(core::mem::take);
             ended.held_off.iter().for_each(|&database| shared::let_go(database));
+            if let Some(((run, number), database)) = ended.drawn.zip(shared::database()) {
+                database.give_epoch_back(run, number);
+            }
+            no_longer_open(&ended);
             statement::forget();
         }
         _ => {}
+    }
+}
+
+/// What the transaction left waiting stands there now, or never will.
+fn no_longer_open(ended: &Transaction) {
+    if let Some(database) = shared::database().filter(|_| !ended.waiting.is_empty()) {
+        ended.waiting.iter().for_each(|&what| database.waiting(what).end());
+        database.call_worker();
     }
 }
 
@@ -237,8 +312,14 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
         SUBXACT_EVENT_START_SUB => {
             let plans = statement::mark();
             with(|transaction| {
-                let viewed = transaction.viewed.clone();
-                transaction.subtransactions.push(Before { plans, viewed });
+                let before = Before {
+                    plans,
+                    viewed: transaction.viewed.clone(),
+                    applied: transaction.applied.clone(),
+                    arriving: transaction.arriving.clone(),
+                    recorded: transaction.recorded,
+                };
+                transaction.subtransactions.push(before);
             });
         }
         SUBXACT_EVENT_COMMIT_SUB => {
@@ -249,10 +330,12 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
             let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
             let before = with(|transaction| {
                 transaction.held.clear();
-                transaction.recorded = None;
                 transaction.captures.retain(|capture| capture.nest_level < nest_level);
                 let before = transaction.subtransactions.pop()?;
                 transaction.viewed = before.viewed;
+                transaction.applied = before.applied;
+                transaction.arriving = before.arriving;
+                transaction.recorded = before.recorded;
                 Some(before.plans)
             });
             if let Some(plans) = before {

@@ -6,9 +6,10 @@
 //!
 //! Unsafe: background workers.
 
+use crate::doubt::Waiting;
 use crate::error::{Error, Result, state};
 use crate::shared::Database;
-use crate::{boundary, catalog, run, shared, stream};
+use crate::{apply, boundary, catalog, run, shared, stream, view};
 use core::ffi::{CStr, c_char};
 use gundb_core::Hlc;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 const TELL_EVERY: Duration = Duration::from_millis(20);
 /// The mark is moved when the clock has come so close to it.
 const MARK_NEAR_MS: u64 = 2_500;
+
+/// What waits is tried again so often.
+const TRY_EVERY: Duration = Duration::from_millis(500);
 
 unsafe extern "C-unwind" {
     fn Async_Notify(channel: *const c_char, payload: *const c_char);
@@ -75,7 +79,7 @@ fn run(database: Oid) -> Result<()> {
     shared::want(database);
     transaction(|| catalog::repair_triggers(None))?;
     let mut told = Instant::now() - TELL_EVERY;
-    while BackgroundWorker::wait_latch(None) {
+    while BackgroundWorker::wait_latch(pause(mine)) {
         if BackgroundWorker::sighup_received() {
             // SAFETY: between transactions.
             unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
@@ -89,10 +93,25 @@ fn run(database: Oid) -> Result<()> {
             shared::leave(database);
             break;
         }
+        try_waiting(mine)?;
         // SAFETY: a condition variable in shared memory.
         unsafe { pg_sys::ConditionVariableBroadcast(mine.waiters()) };
     }
     Ok(())
+}
+
+/// Tries what waits, if something may: each kind in a transaction of its own, so that what it locks is free again soon.
+fn try_waiting(mine: &Database) -> Result<()> {
+    let here = || transaction(catalog::has_applied);
+    mine.waiting(Waiting::Late).look(|| Ok(here()? && transaction(view::heal_all)?))?;
+    mine.waiting(Waiting::Staged).look(|| Ok(here()? && transaction(apply::retry_due)?))?;
+    Ok(())
+}
+
+/// How long to sleep if nobody calls: what waits for a key, a stream or its time is tried again.
+fn pause(mine: &Database) -> Option<Duration> {
+    let waits = mine.waiting(Waiting::Late).may_be() || mine.waiting(Waiting::Staged).may_be();
+    waits.then_some(TRY_EVERY)
 }
 
 /// Waits for time to pass, whatever the latch says; ends at once if the postmaster is gone.

@@ -16,11 +16,14 @@ pub struct Extension {
     pub hlc_type: Oid,
     pub lane_type: Oid,
     pub dot_type: Oid,
+    pub chain_type: Oid,
     pub stamp_function: Oid,
     /// The function `gundb.maintain`; invalid likewise.
     pub maintain_function: Oid,
     /// The table `gundb.view_state`; invalid where the extension is older than views.
     pub view_state: Oid,
+    /// The table `gundb.view_late`; invalid likewise.
+    pub view_late: Oid,
 }
 
 thread_local! {
@@ -66,7 +69,9 @@ pub fn find_extension() -> Result<Option<Extension>> {
                     (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'dot'),
                     (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'stamp'),
                     (SELECT v.oid FROM pg_catalog.pg_class v WHERE v.relnamespace = n.oid AND v.relname = 'view_state'),
-                    (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'maintain')
+                    (SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'maintain'),
+                    (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = 'chain'),
+                    (SELECT v.oid FROM pg_catalog.pg_class v WHERE v.relnamespace = n.oid AND v.relname = 'view_late')
                FROM pg_catalog.pg_extension x
                JOIN pg_catalog.pg_namespace n ON n.oid = x.extnamespace
                JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'event'
@@ -87,6 +92,8 @@ pub fn find_extension() -> Result<Option<Extension>> {
                 stamp_function: row.oid(8)?,
                 view_state: row.oid(9).unwrap_or(Oid::INVALID),
                 maintain_function: row.oid(10).unwrap_or(Oid::INVALID),
+                chain_type: row.oid(11)?,
+                view_late: row.oid(12).unwrap_or(Oid::INVALID),
             })
         }))
     })?;

@@ -3,6 +3,7 @@
 //! Names are always qualified, so no search path can lead a statement elsewhere. What a user's right decides runs
 //! as the user; what gundb must be able to do whoever appends runs inside [`crate::spi::as_owner`].
 
+mod applied;
 mod argument;
 mod consumers;
 mod definitions;
@@ -10,13 +11,16 @@ mod documents;
 mod extension;
 mod reducers;
 mod runs;
+mod staged;
 mod streams;
 mod tables;
 mod view_columns;
+mod view_late;
 mod view_rows;
 mod view_states;
 mod views;
 
+pub use applied::*;
 pub use argument::*;
 pub use consumers::*;
 pub use definitions::*;
@@ -24,9 +28,11 @@ pub use documents::*;
 pub use extension::*;
 pub use reducers::*;
 pub use runs::*;
+pub use staged::*;
 pub use streams::*;
 pub use tables::*;
 pub use view_columns::*;
+pub use view_late::*;
 pub use view_rows::*;
 pub use view_states::*;
 pub use views::*;

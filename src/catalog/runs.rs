@@ -97,6 +97,38 @@ pub fn epoch_clock_before(before: Hlc) -> Result<Option<Clock>> {
     })
 }
 
+/// The clock of the greatest epoch of the run, as this transaction sees it.
+pub fn last_epoch(running: &Running) -> Result<Option<Clock>> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT clock FROM gundb.epoch WHERE site = $1 AND run = $2 ORDER BY number DESC LIMIT 1",
+                &[arg::uuid(&running.site), arg::int8(running.run as i64)],
+                Mode::Read,
+                1,
+            )?;
+            rows.first().map_or(Ok(None), |row| row.clock(1))
+        })
+    })
+}
+
+/// Writes an epoch of the run.
+pub fn record_epoch(running: &Running, number: u64, clock: &Clock, since: Hlc) -> Result<()> {
+    let (clock, since) = (clock_arg(clock)?, hlc_arg(since)?);
+    as_owner(|| {
+        spi::connect(|spi| {
+            let run = arg::int8(running.run as i64);
+            spi.run(
+                "INSERT INTO gundb.epoch (site, run, number, clock, since) VALUES ($1, $2, $3, $4, $5)",
+                &[arg::uuid(&running.site), run, arg::int8(number as i64), clock, since],
+                Mode::Write,
+                0,
+            )
+            .map(drop)
+        })
+    })
+}
+
 /// The stored high-water mark of the hybrid logical clock.
 pub fn stored_mark() -> Result<Hlc> {
     as_owner(|| {

@@ -3,9 +3,12 @@
 use crate::boundary::try_pg;
 use crate::catalog::extension;
 use crate::error::{Error, Result, internal, state};
+use crate::scan::As;
 use crate::spi::{self, Mode, arg};
 use gundb_core::StreamId;
 use pgrx::pg_sys::{self, Oid};
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// A stream and its table.
 pub struct StreamTable {
@@ -60,6 +63,21 @@ pub fn stream_table(name: &str) -> Result<Option<Oid>> {
                 spi.run("SELECT relid FROM gundb.stream_table WHERE name = $1", &[arg::text(name)], Mode::Read, 1)?;
             Ok(rows.first().and_then(|row| row.oid(1)))
         })
+    })
+}
+
+/// The ids that stand in a stream's table more than once.
+pub fn repeated_ids(table: Oid, label: &str, at: As) -> Result<BTreeSet<Uuid>> {
+    let statement = format!("SELECT id FROM ONLY {label} GROUP BY id HAVING count(*) > 1");
+    let find = || {
+        spi::connect(|spi| {
+            let rows = spi.run(&statement, &[], Mode::Read, 0)?;
+            Ok(rows.iter().filter_map(|row| row.uuid(1)).map(Uuid::from_bytes).collect())
+        })
+    };
+    spi::as_table_owner(table, || match at {
+        As::OfNow => spi::with_latest_snapshot(find),
+        As::OfSnapshot => find(),
     })
 }
 

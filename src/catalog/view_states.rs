@@ -231,11 +231,12 @@ fn dot_of(row: Row) -> Result<Dot> {
     Dot::from_bytes(&bytes).map_err(|error| internal(format!("a stored dot is damaged: {error}")))
 }
 
-/// Counts events without a key, under the number of a lane that this transaction holds (or while appenders are locked out).
-pub fn add_skipped(number: i32, lane: u16, events: i64) -> Result<()> {
+/// Counts events without a key, under the number of a lane that this transaction holds (or while appenders are locked
+/// out), or under a negative number that stands for the site whose events are applied.
+pub fn add_skipped(number: i32, lane: i32, events: i64) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
-            let args = [number_arg(number), arg::of(pg_sys::INT4OID, Some(i32::from(lane).into())), arg::int8(events)];
+            let args = [number_arg(number), arg::of(pg_sys::INT4OID, Some(lane.into())), arg::int8(events)];
             spi.run(
                 "INSERT INTO gundb.view_skipped AS s (view, lane, events) VALUES ($1, $2, $3)
                  ON CONFLICT (view, lane) DO UPDATE SET events = s.events + excluded.events",

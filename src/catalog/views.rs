@@ -180,7 +180,7 @@ pub fn delete_view(record: &ViewRecord) -> Result<()> {
 pub fn clear_view(number: i32) -> Result<()> {
     as_owner(|| {
         spi::connect(|spi| {
-            for table in ["view_state", "view_pending", "view_skipped"] {
+            for table in ["view_state", "view_pending", "view_late", "view_skipped"] {
                 let args = [arg::of(pg_sys::INT4OID, Some(number.into()))];
                 spi.run(&format!("DELETE FROM gundb.{table} WHERE view = $1"), &args, Mode::Latest, 0)?;
             }
@@ -196,6 +196,11 @@ pub fn has_views() -> Result<bool> {
         let rows = spi.run(statement, &[], Mode::Read, 1)?;
         Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
     })
+}
+
+/// Whether the extension in this database is one that takes events of others.
+pub fn has_applied() -> Result<bool> {
+    Ok(super::extension()?.view_late != Oid::INVALID)
 }
 
 /// Refuses to drop or detach a stream that views are made of.

@@ -6,9 +6,9 @@ use crate::jsonb::Binary;
 use crate::scan::Stored;
 use crate::view::reverts::{Revert, Reverts};
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Appended, FoldEvent, REVERTED, group_by_id};
+use gundb_core::fold::{Appended, FoldEvent, REVERTED};
 use gundb_core::view::{EventView, Reading, encode_key};
-use gundb_core::{Datum, StreamId};
+use gundb_core::{Datum, Dot, StreamId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -20,6 +20,12 @@ const KEY_BYTES_MAX: usize = 2_560;
 pub struct Group {
     pub key: Vec<Datum>,
     pub events: Vec<Appended>,
+}
+
+/// All events of a key that count, as folds take them: each id stands once.
+pub struct Whole {
+    pub key: Vec<Datum>,
+    pub events: Vec<FoldEvent>,
 }
 
 /// Some events as one view reads them. Keys ascend, so that whoever locks them does so in one order.
@@ -34,6 +40,8 @@ pub struct Batch {
     pending_ids: Vec<Uuid>,
     /// Reverts, which are not the view's events: they say which of those are not to be folded.
     pub reverts: Vec<Revert>,
+    /// Events that come to no key, by id. Where one stands under another dot too, the other's key must know.
+    pub keyless: Vec<(Uuid, Dot)>,
 }
 
 /// A key as people read it: the texts of its values.
@@ -51,22 +59,17 @@ pub fn shown(key: &[Datum]) -> String {
     }
 }
 
-/// Events as folds take them. Where each id is known to stand once, none need be looked for.
-pub fn fold_events(events: Vec<Appended>, ids: Ids) -> Vec<FoldEvent> {
-    match ids {
-        Ids::StandOnce => events.into_iter().map(|event| FoldEvent::new(event.mark, event.effect)).collect(),
-        Ids::MayRepeat => group_by_id(events),
-    }
-}
-
-/// Whether several events may bear one id: what one run appends bears different ones.
-#[derive(Clone, Copy)]
-pub enum Ids {
-    StandOnce,
-    MayRepeat,
+/// Events as folds take them, each id standing once.
+pub fn fold_events(events: Vec<Appended>) -> Vec<FoldEvent> {
+    events.into_iter().map(|event| FoldEvent::new(event.mark, event.effect)).collect()
 }
 
 impl Batch {
+    /// Names a key, though nothing new comes to it.
+    pub fn touch(&mut self, bytes: Vec<u8>, key: Vec<Datum>) -> &mut Group {
+        self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() })
+    }
+
     /// Adds an event. The view decides whether it takes it.
     pub fn add(&mut self, view: &ViewTable, stream: StreamId, event: &Stored) {
         self.add_where(view, stream, event, |_| true);
@@ -87,6 +90,7 @@ impl Batch {
             meta: &Binary(event.meta),
         };
         let mut cannot = |reason: String| {
+            self.keyless.push((event.id, event.mark.dot(stream)));
             let dot = event.mark.dot(stream);
             // Where the key can be read, it says whose row lacks the event.
             let key = view.view.key.of(&seen).ok().flatten();
@@ -95,16 +99,18 @@ impl Batch {
             self.pending_ids.push(event.id);
         };
         match view.view.read(&seen) {
-            Ok(Reading::NotTaken) => {}
-            Ok(Reading::NoKey) => self.skipped += 1,
+            Ok(Reading::NotTaken) => self.keyless.push((event.id, event.mark.dot(stream))),
+            Ok(Reading::NoKey) => {
+                self.keyless.push((event.id, event.mark.dot(stream)));
+                self.skipped += 1;
+            }
             Ok(Reading::Event { key, effect }) => {
                 let bytes = encode_key(&key);
                 if bytes.len() > KEY_BYTES_MAX {
                     return cannot(format!("the key is longer than {KEY_BYTES_MAX} bytes"));
                 }
                 if fits(&bytes) {
-                    let group = self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() });
-                    group.events.push(Appended { id: event.id, mark: event.mark, effect });
+                    self.touch(bytes, key).events.push(Appended { id: event.id, mark: event.mark, effect });
                 }
             }
             Err(error) => cannot(error.to_string()),
@@ -115,6 +121,7 @@ impl Batch {
     pub fn forget_events(&mut self) {
         self.groups.values_mut().for_each(|group| group.events.clear());
         (self.skipped, self.pending, self.pending_ids) = (0, Vec::new(), Vec::new());
+        self.keyless.clear();
     }
 
     /// Leaves out what is reverted. Keys stay, though no event of theirs be left.

@@ -10,21 +10,23 @@ use crate::heads;
 use crate::scan::{self, As, Stored, Which};
 use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Group, Ids, fold_events};
+use crate::view::batch::{Batch, Group, Whole, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::guard;
-use crate::view::merge::{self, Counted, Source, Taken};
+use crate::view::merge::{self, Counted, Origin, Source, Taken};
 use crate::view::progress::Progress;
+use crate::view::repeats;
 use crate::view::replay;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Mark, Outcome, RowState};
+use gundb_core::fold::{FoldEvent, Mark, Outcome, RowState};
 use gundb_core::view::KeyPart;
 use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::ControlFlow;
+use uuid::Uuid;
 
 /// Events kept in memory at once.
 const EVENTS_MAX: u64 = 200_000;
@@ -86,7 +88,7 @@ pub unsafe fn retry(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
     for dot in tried.keys() {
         unsafe { add_event(&mut batch, view, relation, stream, dot)? };
     }
-    let left = unsafe { merge::merge(relation, stream, view, batch, Ids::MayRepeat, &tried)? };
+    let left = unsafe { merge::merge(relation, stream, view, batch, Origin::Retried, &tried)? };
     Ok(tried.len() - left)
 }
 
@@ -123,15 +125,21 @@ pub unsafe fn check(
     let clock = clock_of(stream, As::OfSnapshot)?;
     let pending = catalog::pending_dots(view.number, Mode::Read)?.into_iter().collect();
     let events = Events { relation, stream, at: As::OfSnapshot, clock: &clock, left_out: &pending };
+    // Keys that lack events are listed as pending.
+    let late = catalog::late_keys(view.number)?.into_iter().collect::<BTreeSet<_>>();
     let mut states = catalog::all_states(view.number)?;
+    states.retain(|key, _| !late.contains(key));
     let keys = view.view.key.0.len();
     let statements = view.statements()?;
     let columns = keys + view.view.columns.0.len();
     let rows = crate::spi::as_table_owner(view.relation, || catalog::read_rows(&statements.read, &[], columns))?;
     let mut rows = rows.into_iter().map(|row| (key_texts(view, &row[..keys]), row)).collect::<HashMap<_, _>>();
+    for key in late.iter().filter_map(|key| gundb_core::view::decode_key(key).ok()) {
+        rows.remove(&key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>());
+    }
     unsafe {
         fold_all(events, view, |part| {
-            for Taken { bytes, key, state, values, .. } in part {
+            for Taken { bytes, key, state, values, .. } in part.iter().filter(|one| !late.contains(&one.bytes)) {
                 let texts = key.iter().map(|datum| Some(datum.to_string())).collect::<Vec<_>>();
                 let expected = values.as_ref().map(|values| {
                     texts.iter().cloned().chain(values.iter().map(|value| value.sql_text())).collect::<Vec<_>>()
@@ -143,7 +151,7 @@ pub unsafe fn check(
                     (Some(expected), Some(row)) if !same(view, &expected, &row) => found(&label, "the row differs"),
                     _ => {}
                 }
-                if states.remove(bytes).is_none_or(|stored| !is_same_state(view, &stored, state)) {
+                if !is_same_state(view, &states.remove(bytes).unwrap_or_default(), state) {
                     found(&label, "the state differs");
                 }
             }
@@ -209,7 +217,7 @@ pub unsafe fn fold_all(
     let Events { relation, stream, clock, left_out, .. } = events;
     let count = clock.iter().map(|head| head.seq).sum::<u64>();
     let authors = clock.iter().map(|head| (head.site, head.lane.run())).collect::<BTreeSet<_>>();
-    // An id that several authors accepted counts once, so its events must come together.
+    // Where no id can stand twice, and contexts do not matter, events need not come together.
     if view.record.reducer.is_none() && !view.shape.is_causal() && authors.len() <= 1 {
         let folded = unsafe { fold_running(events, view, Progress::new(view, count)?)? };
         if let Some((built, besides)) = folded {
@@ -220,13 +228,10 @@ pub unsafe fn fold_all(
     let source = Source { relation, stream, view, counted: Counted::Covered { clock, left_out } };
     let mut not_folded = Vec::new();
     let mut besides = unsafe {
-        each_part(events, view, |groups| {
-            let (taken, mut pending) = match &view.record.reducer {
-                Some(reducer) => replay::take(source, reducer, groups, None, Ids::MayRepeat)?,
-                None => merge::take_whole(source, groups)?,
-            };
-            not_folded.append(&mut pending);
-            part_done(&taken)
+        each_part(events, view, |keys| {
+            let mut taken = merge::take_whole(source, keys)?;
+            not_folded.append(&mut taken.pending);
+            part_done(&taken.keys)
         })?
     };
     besides.pending.append(&mut not_folded);
@@ -240,27 +245,56 @@ pub unsafe fn fold_all(
 pub unsafe fn each_part(
     events: Events,
     view: &ViewTable,
-    mut found: impl FnMut(BTreeMap<Vec<u8>, Group>) -> Result<()>,
+    mut found: impl FnMut(BTreeMap<Vec<u8>, Whole>) -> Result<()>,
 ) -> Result<Besides> {
     let count = events.clock.iter().map(|head| head.seq).sum::<u64>();
     let parts = count / EVENTS_MAX + 1;
     let mut progress = Progress::new(view, count * parts)?;
+    // An id that several authors accepted is the event of its first dot.
+    let authors = events.clock.iter().map(|head| (head.site, head.lane.run())).collect::<BTreeSet<_>>();
+    let repeated = match authors.len() {
+        0 | 1 => BTreeSet::new(),
+        _ => catalog::repeated_ids(events.stream.table, &events.stream.label, events.at)?,
+    };
+    let mut once: BTreeMap<Vec<u8>, (Vec<Datum>, Vec<(Uuid, FoldEvent)>)> = BTreeMap::new();
+    for id in &repeated {
+        let mut dots = unsafe { repeats::appendings(events.relation, events.stream, view, *id, events.at)? };
+        dots.retain(|appending| events.clock.covers(&appending.mark.dot(events.stream.id)));
+        if let Some((bytes, key, event)) = repeats::as_one(dots)
+            && events.take(&event.mark)
+        {
+            once.entry(bytes).or_insert_with(|| (key, Vec::new())).1.push((*id, event));
+        }
+    }
     let mut besides = Besides::default();
     for part in 0..parts {
         let mut batch = Batch::default();
         unsafe {
             events.each(|event| {
-                batch.add_where(view, events.stream.id, event, |key| part_of(key, parts) == part);
+                // Read all the same: it may be without a key, or not to be read.
+                let is_repeated = repeated.contains(&event.id);
+                batch.add_where(view, events.stream.id, event, |key| !is_repeated && part_of(key, parts) == part);
                 progress.tick()
             })?;
-            batch.leave_out_reverted(&Reverts::met(&batch))?;
         }
+        let reverts = Reverts::met(&batch);
+        unsafe { batch.leave_out_reverted(&reverts)? };
         if part == 0 {
             besides.skipped = batch.skipped;
             besides.pending.append(&mut batch.pending);
             besides.holds_reverts = !batch.reverts.is_empty();
         }
-        found(batch.groups)?;
+        let whole = |(bytes, Group { key, events })| (bytes, Whole { key, events: fold_events(events) });
+        let mut keys = batch.groups.into_iter().map(whole).collect::<BTreeMap<_, _>>();
+        for (bytes, (key, events)) in once.iter().filter(|(bytes, _)| part_of(bytes, parts) == part) {
+            let whole = keys.entry(bytes.clone()).or_insert_with(|| Whole { key: key.clone(), events: Vec::new() });
+            for (id, event) in events {
+                if !unsafe { reverts.take_out(id)? } {
+                    whole.events.push(event.clone());
+                }
+            }
+        }
+        found(keys)?;
     }
     Ok(besides)
 }
@@ -284,7 +318,7 @@ unsafe fn fold_running(
     let mut waiting = 0;
     let mut take_in = |batch: &mut Batch| -> bool {
         for (bytes, group) in core::mem::take(&mut batch.groups) {
-            let events = fold_events(group.events, Ids::StandOnce);
+            let events = fold_events(group.events);
             let (_, state) = states.entry(bytes).or_insert_with(|| (group.key, RowState::empty(&view.shape)));
             match state.merge(&events, &contexts) {
                 Ok(Outcome::Merged(merged)) => *state = merged,
@@ -309,7 +343,7 @@ unsafe fn fold_running(
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
         let Ok(values) = state.values() else { return Ok(None) };
-        built.push(Taken { bytes, key, state: state.encode(), values, existed: false });
+        built.push(Taken { bytes, key, stored: Vec::new(), state: state.encode(), values, existed: false });
     }
     let besides = Besides { skipped: batch.skipped, pending: batch.pending, holds_reverts: false };
     if !whole {

@@ -4,10 +4,12 @@ use crate::call::{Call, ret};
 use crate::catalog::{self, ReducerRecord, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
+use crate::view::applied::heal;
 use crate::view::making::{Making, views_changed, with_stream};
+use crate::view::merge::Origin;
 use crate::view::table::ViewTable;
 use crate::view::{build, cost, lock};
-use crate::{admin, drops, jsonb, sql_function, stamp};
+use crate::{admin, apply, drops, jsonb, sql_function, stamp};
 use gundb_core::Printer;
 use gundb_core::fold::REDUCED_BYTES_MAX;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -175,9 +177,13 @@ sql_function! {
             let Some(record) = catalog::view_of_table(view.relation)? else { continue };
             let view = ViewTable::read(record)?;
             // SAFETY: the relation is open.
-            folded += with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &view) })?;
+            folded += with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &view) })? as i64;
+            folded += heal(&view, Origin::Retried)? as i64;
         }
-        Ok(ret::int8(folded as i64))
+        if call.arg(0).is_none() && catalog::may_own(catalog::extension()?.event)? {
+            folded += apply::retry()?;
+        }
+        Ok(ret::int8(folded))
     }
 }
 

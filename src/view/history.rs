@@ -7,7 +7,7 @@ use crate::catalog::ReducerRecord;
 use crate::error::{Failure, Result};
 use crate::spi::as_table_owner;
 use crate::stream::Stream;
-use crate::view::batch::{Group, Ids, fold_events};
+use crate::view::batch::Group;
 use crate::view::contexts::Lookup;
 use crate::view::making::with_stream;
 use crate::view::past::{Labels, Past, Wanted};
@@ -39,8 +39,9 @@ sql_function! {
             // SAFETY: the relation is open.
             unsafe {
                 let (batch, labels, reverts) = past.of_key(relation, &wanted)?;
-                for Group { key, events } in batch.groups.into_values() {
-                    let acts = acts(fold_events(events, Ids::MayRepeat), &labels, &reverts)?;
+                for (bytes, Group { key, events }) in batch.groups {
+                    let events = past.settled(relation, &bytes, events)?;
+                    let acts = acts(events, &labels, &reverts)?;
                     let found = |mark: &Mark, kind: &str, id: Uuid, values: Option<&[FoldValue]>| {
                         let row = values.map(|values| ret::jsonb(&row_json(&view, &key, values))).transpose()?;
                         let dot = ret::dot(&mark.dot(stream.id));

@@ -1,22 +1,20 @@
 //! Locking others out of tables for a moment, without making them queue behind somebody who is long at work.
 //!
 //! A request for a strong lock that waits makes every later appender wait behind it. So it waits no longer than
-//! [`TRY_MS`]; then those who hold what is in the way are waited for without any request for the tables, as CREATE INDEX
+//! a moment ([`Impatient`]); then those who hold what is in the way are waited for without any request for the tables, as CREATE INDEX
 //! CONCURRENTLY does, and it is tried again. However long a transaction stays open, appenders wait only that long at once.
 //!
 //! Must hold: between two tries none of the locks is held. Every wait can be cancelled, and is known to the deadlock
 //! detector.
 //!
-//! Unsafe: locks and a setting.
+//! Unsafe: locks.
 
+use crate::attempt::Impatient;
 use crate::boundary::try_pg;
 use crate::catalog;
 use crate::error::{Failure, Result, state};
 use crate::subtransaction::attempt;
 use pgrx::pg_sys::{self, Oid};
-
-/// How long one try waits, in milliseconds: less than `deadlock_timeout`, so that it never is the victim of one.
-const TRY_MS: &core::ffi::CStr = c"100ms";
 
 /// A stream's table, so that nobody appends, and a mode that lets readers read.
 pub fn appenders(stream: Oid) -> (Oid, u32) {
@@ -33,7 +31,7 @@ pub fn briefly(locks: &[(Oid, u32)], mut before_try: impl FnMut() -> Result<()>)
     loop {
         before_try()?;
         let taken = attempt(|| {
-            let _limit = Limited::new();
+            let _impatient = Impatient::new();
             locks.iter().try_for_each(|&(table, mode)| catalog::lock(table, mode))
         })?;
         match taken {
@@ -60,36 +58,6 @@ pub unsafe fn refuse_in_use(relation: pg_sys::Relation) -> Result<()> {
 
 fn is_timeout(failure: &Failure) -> bool {
     failure.sqlstate().as_bytes() == state::LOCK_NOT_AVAILABLE
-}
-
-/// The setting `lock_timeout`, lowered for as long as the value lives.
-struct Limited(i32);
-
-impl Limited {
-    fn new() -> Limited {
-        // SAFETY: the nest level is closed when the value drops.
-        unsafe {
-            let limited = Limited(pg_sys::NewGUCNestLevel());
-            pg_sys::set_config_option(
-                c"lock_timeout".as_ptr(),
-                TRY_MS.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-            limited
-        }
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        // SAFETY: gives back what was saved; does not raise.
-        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
-    }
 }
 
 /// Waits for the transactions that hold a lock in the way of this one, without asking for it.

@@ -7,8 +7,9 @@
 use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
-use crate::view::batch::{Batch, Ids};
-use crate::view::{cost, merge};
+use crate::view::batch::Batch;
+use crate::view::cost;
+use crate::view::merge::{self, Origin};
 use crate::{catalog, run, sql_function, transaction};
 use gundb_core::Lane;
 use pgrx::pg_sys::{self, Datum};
@@ -17,7 +18,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// Events read before they are merged: a bound on memory.
-const CHUNK: usize = 200_000;
+pub const CHUNK: usize = 200_000;
 
 sql_function! {
     /// `gundb.maintain()`: the trigger, AFTER INSERT FOR EACH STATEMENT.
@@ -80,9 +81,9 @@ unsafe fn take_in_lane(relation: pg_sys::Relation, stream: &Stream, lane: Lane, 
     }
     for (view, batch) in stream.views.iter().zip(batches) {
         if batch.skipped > 0 {
-            catalog::add_skipped(view.number, lane.number(), batch.skipped)?;
+            catalog::add_skipped(view.number, lane.number().into(), batch.skipped)?;
         }
-        unsafe { merge::merge(relation, stream, view, batch, Ids::StandOnce, &BTreeMap::new())? };
+        unsafe { merge::merge(relation, stream, view, batch, Origin::Own, &BTreeMap::new())? };
         let now = Instant::now();
         cost::add(view.relation, events, reading + (now - before));
         before = now;

@@ -11,9 +11,10 @@ use crate::catalog;
 use crate::error::{Result, internal};
 use crate::scan::{self, As, Which};
 use crate::stream::{self, Stream};
-use crate::view::batch::{Batch, Ids};
+use crate::view::batch::Batch;
 use crate::view::build::{self, Events, ROWS_AT_ONCE};
 use crate::view::merge::{self, Counted, Source, Taken};
+use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
 use crate::view::{lock, maintain};
@@ -204,12 +205,12 @@ impl Making {
     ) -> Result<()> {
         let counted = Counted::Covered { clock, left_out: &self.left_out };
         let source = Source { relation, stream, view: &self.view, counted };
-        again.append(&mut unsafe { merge::settle_reverts(source, &mut batch, Ids::MayRepeat)? });
+        again.append(&mut unsafe { merge::settle_reverts(source, &mut batch, true)? });
         let Batch { groups, mut pending, skipped, .. } = batch;
-        let mut merged = unsafe { merge::fold_in(source, groups, Ids::StandOnce, &again)? };
-        if let Some(states) = &mut merged.states {
-            states.store(&merged.changed)?;
-        }
+        let mut states = States::open(self.view.number)?;
+        // What is in doubt is not covered: it comes by itself.
+        let mut merged = unsafe { merge::fold_in(source, &mut states, groups, &again)? };
+        states.store(&merged.changed)?;
         if self.writes_rows {
             write(&self.view, merged.changed.iter().filter_map(|changed| changed.row.as_ref()))?;
         }

@@ -10,12 +10,16 @@
 //! | `contexts` | what authors had seen, looked up when asked for |
 //! | `cost` | what maintenance has cost |
 //! | `maintain` | the trigger: own events into the views |
+//! | `applied` | others' events into the views |
 //! | `merge` | a batch into the rows |
 //! | `write` | states and rows written |
 //! | `refusal` | what the table does not take |
 //! | `reverts` | which events are reverted |
 //! | `replay` | a batch into the states that a reducer makes |
 //! | `reducer` | a user's reducer, called |
+//! | `intake` | which keys a batch changes |
+//! | `repeats` | ids that stand under several dots |
+//! | `late` | events whose key was busy |
 //! | `states` | what is kept of each key: locked, read, written |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
@@ -32,6 +36,7 @@
 //! | `guard` | who may write to a view's table |
 
 mod alter;
+mod applied;
 pub mod batch;
 mod build;
 mod compare;
@@ -42,6 +47,8 @@ mod declare;
 mod direct;
 mod guard;
 mod history;
+mod intake;
+mod late;
 mod lock;
 mod maintain;
 mod making;
@@ -52,11 +59,13 @@ mod reading;
 mod rebuild;
 mod reducer;
 mod refusal;
+mod repeats;
 mod replay;
 pub mod reverts;
 mod states;
 pub mod table;
 mod write;
 
+pub use applied::{bring_in, heal_all};
 pub use build::empty;
 pub use declare::refuse_unfit;

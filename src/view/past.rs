@@ -10,15 +10,16 @@ use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Group, Ids, fold_events, key_text};
+use crate::view::batch::{Batch, Group, Whole, fold_events, key_text};
 use crate::view::build::{self, Events};
 use crate::view::making::with_stream;
 use crate::view::merge::{self, Counted, Source};
 use crate::view::reading::may_read;
+use crate::view::repeats;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::{admin, causality, sql_function};
-use gundb_core::fold::{FoldEvent, FoldValue, Mark};
+use gundb_core::fold::{Appended, FoldEvent, FoldValue, Mark};
 use gundb_core::view::{decode_key, encode_key};
 use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
@@ -55,7 +56,10 @@ sql_function! {
             unsafe {
                 match &wanted {
                     Some(wanted) => past.each_key(relation, Some(wanted), |key, events| {
-                        let values = merge::row_of_events(past.source(relation), key, events)?;
+                        let whole = Whole { key: key.to_vec(), events };
+                        let keys = BTreeMap::from([(encode_key(key), whole)]);
+                        let taken = merge::take_whole(past.source(relation), keys)?.keys.pop();
+                        let values = taken.and_then(|taken| taken.values);
                         values.map_or(Ok(()), |values| emit(key, &values))
                     }),
                     None => build::fold_all(past.events(relation), &view, |part| {
@@ -174,14 +178,44 @@ impl<'a> Past<'a> {
         wanted: Option<&Wanted>,
         mut found: impl FnMut(&[Datum], Vec<FoldEvent>) -> Result<()>,
     ) -> Result<()> {
-        let mut each = |group: Group| found(&group.key, fold_events(group.events, Ids::MayRepeat));
         let Some(wanted) = wanted else {
-            let each = |groups: BTreeMap<Vec<u8>, Group>| groups.into_values().try_for_each(&mut each);
+            let each = |keys: BTreeMap<Vec<u8>, Whole>| {
+                keys.into_values().try_for_each(|Whole { key, events }| found(&key, events))
+            };
             return unsafe { build::each_part(self.events(relation), self.view, each).map(drop) };
         };
         let (mut batch, _, reverts) = unsafe { self.of_key(relation, wanted)? };
         unsafe { batch.leave_out_reverted(&reverts)? };
-        batch.groups.into_values().try_for_each(each)
+        for (bytes, Group { key, events }) in batch.groups {
+            found(&key, unsafe { self.settled(relation, &bytes, events)? })?;
+        }
+        Ok(())
+    }
+
+    /// The events of a key as folds take them: an id that stands under several dots is the event of the first, if that
+    /// is for this key.
+    ///
+    /// # Safety
+    /// As for `each_key`.
+    pub unsafe fn settled(
+        &self,
+        relation: pg_sys::Relation,
+        bytes: &[u8],
+        events: Vec<Appended>,
+    ) -> Result<Vec<FoldEvent>> {
+        let authors = self.clock.iter().map(|head| (head.site, head.lane.run())).collect::<BTreeSet<_>>();
+        if authors.len() <= 1 {
+            return Ok(fold_events(events));
+        }
+        let mut settled = Vec::with_capacity(events.len());
+        for id in events.iter().map(|event| event.id).collect::<BTreeSet<_>>() {
+            let mut dots = unsafe { repeats::appendings(relation, self.stream, self.view, id, As::OfSnapshot)? };
+            dots.retain(|appending| self.clock.covers(&appending.mark.dot(self.stream.id)));
+            let one = repeats::as_one(dots);
+            let one = one.filter(|(key, _, event)| key == bytes && self.events(relation).take(&event.mark));
+            settled.extend(one.map(|(.., event)| event));
+        }
+        Ok(settled)
     }
 
     /// The events of the key that is wanted, with what they are, and what is known of reverts.

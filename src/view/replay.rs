@@ -4,73 +4,95 @@
 //! stream's index over (key, hlc) where the view's key is the event's, else by the one over hlc.
 
 use crate::catalog::{self, Pending, ReducerRecord};
+use crate::doubt::Waiting;
 use crate::error::{Result, internal};
+use crate::run;
 use crate::scan::{self, As, Which};
 use crate::spi::{Mode, as_table_owner};
-use crate::view::batch::{Batch, Group, Ids, shown};
-use crate::view::merge::{Source, Taken, text_key};
-use crate::view::reducer::Reducer;
+use crate::stream::Stream;
+use crate::view::batch::{Batch, Whole, shown};
+use crate::view::intake::{self, Intake};
+use crate::view::late;
+use crate::view::merge::{AllTaken, Counted, Source, Taken, text_key};
+use crate::view::reducer::{Reducer, Refusal};
+use crate::view::repeats::Probe;
 use crate::view::reverts::Reverts;
-use gundb_core::fold::{Appended, FoldValue, Mark, Placed, Reduction};
+use gundb_core::fold::{Appended, FoldValue, Mark, Placed, Reduction, Refused};
 use gundb_core::{Datum, Dot};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// States of keys that are locked, and those of them that are to be made again from all of their events.
-type Found<'a> = (&'a HashMap<Vec<u8>, Vec<u8>>, &'a BTreeSet<Vec<u8>>);
-
-/// Takes events in, by key. `found` None: each key is made anew, and all of its events are here. Returns what could not
-/// be taken, besides.
+/// Takes events into keys that are locked.
 ///
 /// # Safety
 /// The relation of `source` is open.
-pub unsafe fn take(
-    source: Source,
-    record: &ReducerRecord,
-    groups: BTreeMap<Vec<u8>, Group>,
-    found: Option<Found>,
-    ids: Ids,
-) -> Result<(Vec<Taken>, Vec<Pending>)> {
+pub unsafe fn take(source: Source, record: &ReducerRecord, keys: BTreeMap<Vec<u8>, Intake>) -> Result<AllTaken> {
     let Source { relation, stream, view, counted } = source;
-    let (mut taken, mut pending) = (Vec::with_capacity(groups.len()), Vec::new());
-    let replay = Replay { source, rule: Box::new(counted.rule(stream)?), left_out: OnceCell::new() };
+    let mut all = AllTaken::default();
+    let mut replay =
+        Replay { source, rule: Box::new(counted.rule(stream)?), left_out: OnceCell::new(), in_doubt: Vec::new() };
     as_table_owner(view.relation, || {
         // SAFETY: the relation stays open.
         let mut reducer = unsafe { Reducer::new(relation, stream, record)? };
-        for (bytes, Group { key, events }) in groups {
-            let stored = found.and_then(|(found, _)| found.get(&bytes)).map_or(&[][..], Vec::as_slice);
-            let mut state = decoded(stored)?;
+        for (bytes, Intake { key, events, state: stored, again }) in keys {
+            let mut state = decoded(&stored)?;
             let existed = state.latest().is_some();
             // SAFETY: as above.
-            let held = |after| unsafe { replay.held(&bytes, &key, after) };
-            let batch = if found.is_some_and(|(_, again)| again.contains(&bytes)) {
+            let mut held = |after| unsafe { replay.held(&bytes, &key, after) };
+            let batch = if again {
                 state = Reduction::default();
                 held(None)?
             } else {
-                let mut batch = events;
-                if matches!(ids, Ids::MayRepeat) {
-                    batch = first_of_each(batch);
-                    if found.is_some() {
-                        // SAFETY: as above.
-                        batch = unsafe { replay.first_of_all(&bytes, batch)? };
-                    }
-                }
-                placed(batch)
+                placed(events)
             };
             let refused = state.merge(&record.initial, batch, &mut reducer, held)?;
-            pending.extend(refused.into_iter().map(|refused| Pending {
-                key: Some(shown(&key)),
-                dot: refused.mark.dot(stream.id),
-                reason: refused.refusal.reason,
-                sqlstate: refused.refusal.sqlstate,
-            }));
-            let values = values_of(&state);
-            taken.push(Taken { bytes, key, state: state.encode(), values, existed });
+            all.pending.extend(refused.into_iter().map(|refused| pending(&key, stream, refused)));
+            let doubtful = core::mem::take(&mut replay.in_doubt).into_iter();
+            all.in_doubt.extend(doubtful.map(|dot| intake::once_more(bytes.clone(), &key, dot)));
+            all.keys.push(taken(bytes, key, stored, &state, existed));
         }
         reducer.done()
     })?;
-    Ok((taken, pending))
+    Ok(all)
+}
+
+/// Makes keys anew, all of whose events are given.
+///
+/// # Safety
+/// The relation of `source` is open.
+pub unsafe fn take_whole(source: Source, record: &ReducerRecord, keys: BTreeMap<Vec<u8>, Whole>) -> Result<AllTaken> {
+    let Source { relation, stream, view, .. } = source;
+    let mut all = AllTaken::default();
+    as_table_owner(view.relation, || {
+        // SAFETY: the relation stays open.
+        let mut reducer = unsafe { Reducer::new(relation, stream, record)? };
+        for (bytes, Whole { key, events }) in keys {
+            let mut state = Reduction::default();
+            let batch = events.into_iter().map(|event| Placed { mark: event.mark, event: event.mark }).collect();
+            // All events are here, so none is looked for again.
+            let refused = state.merge(&record.initial, batch, &mut reducer, |_| Ok(Vec::new()))?;
+            all.pending.extend(refused.into_iter().map(|refused| pending(&key, stream, refused)));
+            all.keys.push(taken(bytes, key, Vec::new(), &state, false));
+        }
+        reducer.done()
+    })?;
+    Ok(all)
+}
+
+fn pending(key: &[Datum], stream: &Stream, refused: Refused<Refusal>) -> Pending {
+    Pending {
+        key: Some(shown(key)),
+        dot: refused.mark.dot(stream.id),
+        reason: refused.refusal.reason,
+        sqlstate: refused.refusal.sqlstate,
+    }
+}
+
+fn taken(bytes: Vec<u8>, key: Vec<Datum>, stored: Vec<u8>, state: &Reduction, existed: bool) -> Taken {
+    // A key whose ids are all for other keys is as one that was never met.
+    let encoded = if *state == Reduction::default() { Vec::new() } else { state.encode() };
+    Taken { bytes, key, stored, state: encoded, values: values_of(state), existed }
 }
 
 /// The row that a state gives.
@@ -91,14 +113,6 @@ fn placed(events: Vec<Appended>) -> Vec<Placed<Mark>> {
     events.into_iter().map(|event| Placed { mark: event.mark, event: event.mark }).collect()
 }
 
-/// Of each id the first in total order.
-fn first_of_each(mut events: Vec<Appended>) -> Vec<Appended> {
-    events.sort_by_key(|event| event.mark);
-    let mut seen = BTreeSet::new();
-    events.retain(|event| seen.insert(event.id));
-    events
-}
-
 /// Where a key's events are found again.
 struct Replay<'a> {
     source: Source<'a>,
@@ -106,40 +120,21 @@ struct Replay<'a> {
     rule: Box<dyn Fn(&Dot) -> bool + 'a>,
     /// The events that are pending, once somebody has asked.
     left_out: OnceCell<BTreeSet<Dot>>,
+    /// Events whose ids another transaction may be about to bring too.
+    in_doubt: Vec<Dot>,
 }
 
 impl Replay<'_> {
     /// The events of a key that count, after a place: not pending, not reverted, the first of their ids.
-    unsafe fn held(&self, bytes: &[u8], key: &[Datum], after: Option<Mark>) -> Result<Vec<Placed<Mark>>> {
-        let by_key = text_key(self.source.view, key).zip(self.source.stream.by_key);
-        let which = match (by_key, after, self.source.stream.by_hlc) {
+    unsafe fn held(&mut self, bytes: &[u8], key: &[Datum], after: Option<Mark>) -> Result<Vec<Placed<Mark>>> {
+        let Source { relation, stream, view, counted } = self.source;
+        let by_key = text_key(view, key).zip(stream.by_key);
+        let which = match (by_key, after, stream.by_hlc) {
             (Some((key, index)), Some(after), _) => Which::OfKeyFrom { index, key, from: after.hlc },
             (Some((key, index)), None, _) => Which::OfKey { index, key },
             (None, Some(after), Some(index)) => Which::From { index, from: after.hlc },
             (None, ..) => Which::All,
         };
-        let mut found = unsafe { self.found(bytes, which)? };
-        found.retain(|event| Some(event.mark) > after);
-        let found = first_of_each(found);
-        // An id whose first dot stands before the place was counted there.
-        let found = if after.is_some() { unsafe { self.first_of_all(bytes, found)? } } else { found };
-        Ok(placed(found))
-    }
-
-    /// Those of a key's events before which no other dot of their id counts.
-    unsafe fn first_of_all(&self, bytes: &[u8], events: Vec<Appended>) -> Result<Vec<Appended>> {
-        let mut first = Vec::with_capacity(events.len());
-        for event in events {
-            let same = unsafe { self.found(bytes, Which::OfId { index: self.source.stream.by_id, id: event.id })? };
-            if same.iter().all(|other| other.mark >= event.mark) {
-                first.push(event);
-            }
-        }
-        Ok(first)
-    }
-
-    unsafe fn found(&self, bytes: &[u8], which: Which) -> Result<Vec<Appended>> {
-        let Source { relation, stream, view, .. } = self.source;
         let left_out = self.left_out()?;
         let counts = |mark: &Mark| {
             let dot = mark.dot(stream.id);
@@ -148,14 +143,27 @@ impl Replay<'_> {
         let mut all = Batch::default();
         unsafe {
             scan::walk(relation, which, As::OfNow, |event| {
-                if counts(&event.mark) {
+                if counts(&event.mark) && Some(event.mark) > after {
                     all.add_where(view, stream.id, event, |key| key == bytes);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
             all.leave_out_reverted(&Reverts::of_stream(relation, stream, As::OfNow, counts)?)?;
         }
-        Ok(all.groups.remove(bytes).map(|group| group.events).unwrap_or_default())
+        let found = all.groups.remove(bytes).map(|group| group.events).unwrap_or_default();
+        if matches!(counted, Counted::Brought) && run::database()?.waiting(Waiting::Late).may_be() {
+            // After the walk: what it has met is taken in now, and what was committed meanwhile stays late.
+            let met = found.iter().map(|event| event.mark.dot(stream.id)).collect::<BTreeSet<_>>();
+            late::take(view.number, bytes, |dot| met.contains(dot))?;
+        }
+        let is_left_out = |dot: &Dot| left_out.contains(dot);
+        let (events, mut in_doubt) =
+            unsafe { Probe::begin(relation, stream).settle(view, bytes, found, &self.rule, &is_left_out)? };
+        // An id whose first dot stands before the place was counted there.
+        let events = events.into_iter().filter(|event| Some(event.mark) > after);
+        let events = events.map(|event| Placed { mark: event.mark, event: event.mark }).collect();
+        self.in_doubt.append(&mut in_doubt);
+        Ok(events)
     }
 
     fn left_out(&self) -> Result<&BTreeSet<Dot>> {

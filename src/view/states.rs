@@ -34,6 +34,22 @@ const VIEW: usize = 0;
 const KEY: usize = 1;
 const STATE: usize = 2;
 
+/// What is done about a key that another transaction holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// It is waited for.
+    Awaited,
+    /// It is left.
+    Left,
+}
+
+/// What came of locking a key.
+enum Lock {
+    Held(Vec<u8>),
+    Missing,
+    Busy,
+}
+
 /// The states of one view, the table open.
 pub struct States {
     number: i32,
@@ -57,38 +73,78 @@ impl States {
     }
 
     /// Locks the states of keys, which ascend, until the end of the transaction, and reads them. Those that are not
-    /// there are made, empty. Whoever holds one is waited for.
-    pub fn lock(&mut self, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
+    /// there are made, empty. Keys that are busy and left are not among what is returned.
+    pub fn lock(&mut self, keys: &[&[u8]], busy: Busy) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut missing = keys.to_vec();
         // Once more where another has made some meanwhile; what is made is never taken away but with its view.
         for _ in 0..2 {
             let mut still_missing = Vec::new();
             for key in missing {
-                match self.lock_one(key)? {
-                    Some(state) => drop(found.insert(key.to_vec(), state)),
-                    None => still_missing.push(key),
+                match self.lock_one(key, busy)? {
+                    Lock::Held(state) => drop(found.insert(key.to_vec(), state)),
+                    Lock::Missing => still_missing.push(key),
+                    Lock::Busy => {}
                 }
             }
             if still_missing.is_empty() {
                 return Ok(found);
             }
-            catalog::make_states(self.number, &still_missing)?;
+            match busy {
+                Busy::Awaited => catalog::make_states(self.number, &still_missing)?,
+                Busy::Left => still_missing.retain(|key| self.make_unless_busy(key)),
+            }
             missing = still_missing;
         }
         for key in missing {
-            let state = self.lock_one(key)?.ok_or_else(|| internal("a view's state is gone: was the view dropped?"))?;
-            found.insert(key.to_vec(), state);
+            match self.lock_one(key, busy)? {
+                Lock::Held(state) => drop(found.insert(key.to_vec(), state)),
+                Lock::Busy => {}
+                Lock::Missing => return Err(internal("a view's state is gone: was the view dropped?")),
+            }
         }
         Ok(found)
     }
 
-    fn lock_one(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    /// Makes an empty state, unless another transaction is making it, or has made it meanwhile: who checks an index for
+    /// another's entry without waiting learns only that there may be one, and takes back what it has put there.
+    fn make_unless_busy(&mut self, key: &[u8]) -> bool {
+        // SAFETY: the relation and its one index are open; the row has the table's columns.
+        unsafe {
+            let mut values = [Datum::from(self.number), varlena(key), varlena(&[])];
+            let mut nulls = [false; 3];
+            let tuple = pg_sys::heap_form_tuple((*self.relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::simple_heap_insert(self.relation, tuple);
+            let info = pg_sys::BuildIndexInfo(self.index);
+            let made = pg_sys::index_insert(
+                self.index,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+                &raw mut (*tuple).t_self,
+                self.relation,
+                pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL,
+                false,
+                info,
+            );
+            if !made {
+                pg_sys::CommandCounterIncrement();
+                pg_sys::simple_heap_delete(self.relation, &raw mut (*tuple).t_self);
+            }
+            pg_sys::CommandCounterIncrement();
+            made
+        }
+    }
+
+    fn lock_one(&mut self, key: &[u8], busy: Busy) -> Result<Lock> {
         // SAFETY: the relation and its index are open; the slot holds the row that was locked.
         unsafe {
             if !self.find(key) {
-                return Ok(None);
+                return Ok(Lock::Missing);
             }
+            let policy = match busy {
+                Busy::Awaited => pg_sys::LockWaitPolicy::LockWaitBlock,
+                Busy::Left => pg_sys::LockWaitPolicy::LockWaitSkip,
+            };
             let (relation, slot) = (self.relation, self.slot);
             let lock = (*(*relation).rd_tableam).tuple_lock.ok_or_else(|| internal("the table cannot lock rows"))?;
             let mut place = (*slot).tts_tid;
@@ -103,7 +159,7 @@ impl States {
                     slot,
                     pg_sys::GetCurrentCommandId(true),
                     pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
-                    pg_sys::LockWaitPolicy::LockWaitBlock,
+                    policy,
                     pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8,
                     why,
                 )
@@ -111,7 +167,8 @@ impl States {
             match outcome {
                 pg_sys::TM_Result::TM_Ok => {}
                 // Its view was dropped.
-                pg_sys::TM_Result::TM_Deleted => return Ok(None),
+                pg_sys::TM_Result::TM_Deleted => return Ok(Lock::Missing),
+                pg_sys::TM_Result::TM_WouldBlock => return Ok(Lock::Busy),
                 other => return Err(internal(format!("a view's state could not be locked ({other})"))),
             }
             let mut null = false;
@@ -120,7 +177,7 @@ impl States {
                 return Err(internal("a view's state is NULL"));
             }
             self.places.insert(key.to_vec(), (*slot).tts_tid);
-            Ok(Some(bytes_of(state).to_vec()))
+            Ok(Lock::Held(bytes_of(state).to_vec()))
         }
     }
 

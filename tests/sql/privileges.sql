@@ -103,6 +103,7 @@ INSERT INTO statements (statement) VALUES
     ('SELECT gundb.end_restore()'),
     ('SELECT gundb.grant_admin(current_user)'),
     ('SELECT * FROM gundb.own_run'), ('SELECT * FROM gundb.epoch'), ('SELECT * FROM gundb.consumer_state'), ('SELECT * FROM gundb.hlc_mark'),
+    ('SELECT gundb.accept_pending()'), ('SELECT * FROM gundb.staged'), ('SELECT * FROM gundb.refused'), ('SELECT * FROM gundb.view_late'),
     ('INSERT INTO gundb.span SELECT * FROM gundb.span'), ('DELETE FROM gundb.own_run'), ('SELECT setval(''gundb.hlc_mark'', 0)');
 SELECT statement, pg_temp.answer('gundb_nobody', statement) AS nobody, pg_temp.answer('gundb_reader', statement) AS reader,
        pg_temp.answer('gundb_writer', statement) AS writer, pg_temp.answer('gundb_admin', statement) AS admin

@@ -5,6 +5,7 @@
 //!
 //! | module | one noun |
 //! |---|---|
+//! | [`apply`] | what becomes of transactions that were written elsewhere |
 //! | [`id`] | site, stream, run, lane, seq, dot |
 //! | [`hlc`] | hybrid logical clock |
 //! | [`chain`] | the hash of a lane up to an event |
@@ -30,6 +31,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod apply;
 mod bytes;
 pub mod chain;
 pub mod clock;

@@ -1,0 +1,130 @@
+//! Transactions and epochs as JSON: as they wait in `gundb.staged`, and as evidence in `gundb.refused`.
+//!
+//! Documents stand in them as texts, so that they come back to the byte.
+
+use crate::error::{Error, Result, state};
+use gundb_core::{Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, Run, SiteId, StreamId, Transaction, TransactionId};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// A transaction.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionDocument {
+    site: Uuid,
+    run: u64,
+    xact: String,
+    events: Vec<EventDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventDocument {
+    stream: Uuid,
+    lane: String,
+    seq: u64,
+    hlc: String,
+    epoch: u64,
+    id: Uuid,
+    #[serde(rename = "type")]
+    kind: String,
+    key: Option<String>,
+    data: String,
+    meta: String,
+    salt: Uuid,
+    chain: String,
+}
+
+/// An epoch.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochDocument {
+    site: Uuid,
+    run: u64,
+    number: u64,
+    clock: String,
+}
+
+/// A part of a document as the type that it stands for.
+fn parse<T: FromStr<Err: std::fmt::Display>>(what: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|why| Error::new(state::INVALID_TEXT, format!("the {what} cannot be read: {why}")).into())
+}
+
+fn run(number: u64) -> Result<Run> {
+    Run::new(number).ok_or_else(|| Error::new(state::OUT_OF_RANGE, "a run has 48 bits").into())
+}
+
+impl TryFrom<&TransactionDocument> for Transaction {
+    type Error = crate::error::Failure;
+
+    fn try_from(document: &TransactionDocument) -> Result<Transaction> {
+        let (site, xact) = (SiteId(document.site), parse::<Hlc>("transaction's stamp", &document.xact)?);
+        let event = |event: &EventDocument| -> Result<Event> {
+            let lane = parse::<Lane>("lane", &event.lane)?;
+            let dot = Dot::new(site, StreamId(event.stream), lane, event.seq);
+            Ok(Event {
+                dot: dot.ok_or_else(|| Error::new(state::OUT_OF_RANGE, "a seq is at least 1"))?,
+                hlc: parse("stamp", &event.hlc)?,
+                xact,
+                epoch: event.epoch,
+                id: event.id,
+                kind: event.kind.clone(),
+                key: event.key.clone(),
+                data: event.data.clone(),
+                meta: event.meta.clone(),
+                salt: *event.salt.as_bytes(),
+                chain: parse("chain", &event.chain)?,
+            })
+        };
+        let events = document.events.iter().map(event).collect::<Result<_>>()?;
+        Ok(Transaction { id: TransactionId { site, run: run(document.run)?, xact }, events })
+    }
+}
+
+impl From<&Transaction> for TransactionDocument {
+    fn from(transaction: &Transaction) -> TransactionDocument {
+        let event = |event: &Event| EventDocument {
+            stream: event.dot.stream.0,
+            lane: event.dot.lane.to_string(),
+            seq: event.dot.seq,
+            hlc: event.hlc.to_string(),
+            epoch: event.epoch,
+            id: event.id,
+            kind: event.kind.clone(),
+            key: event.key.clone(),
+            data: event.data.clone(),
+            meta: event.meta.clone(),
+            salt: Uuid::from_bytes(event.salt),
+            chain: event.chain.to_string(),
+        };
+        TransactionDocument {
+            site: transaction.id.site.0,
+            run: transaction.id.run.number(),
+            xact: transaction.id.xact.to_string(),
+            events: transaction.events.iter().map(event).collect(),
+        }
+    }
+}
+
+impl TryFrom<&EpochDocument> for EpochRecord {
+    type Error = crate::error::Failure;
+
+    fn try_from(document: &EpochDocument) -> Result<EpochRecord> {
+        let epoch = Epoch { site: SiteId(document.site), run: run(document.run)?, number: document.number };
+        Ok(EpochRecord { epoch, clock: parse::<Clock>("clock", &document.clock)? })
+    }
+}
+
+/// A transaction as text.
+pub fn write(transaction: &Transaction) -> Result<String> {
+    serde_json::to_string(&TransactionDocument::from(transaction))
+        .map_err(|why| crate::error::internal(format!("a transaction could not be written down: {why}")))
+}
+
+/// Reads [`write`] back.
+pub fn read(text: &str) -> Result<Transaction> {
+    let document: TransactionDocument = serde_json::from_str(text)
+        .map_err(|why| crate::error::internal(format!("a stored transaction is damaged: {why}")))?;
+    (&document).try_into()
+}
