@@ -23,8 +23,8 @@ struct Holds(BTreeMap<Dot, (Hlc, Chain)>);
 
 impl Receiver for Holds {
     fn head(&self, site: SiteId, stream: StreamId, lane: Lane) -> Option<LaneHead> {
-        let of_lane = self.0.iter().filter(|(dot, _)| (dot.site, dot.stream, dot.lane) == (site, stream, lane));
-        of_lane.last().map(|(dot, (hlc, chain))| LaneHead { seq: dot.seq, hlc: *hlc, chain: *chain })
+        let mut of_lane = self.0.iter().filter(|(dot, _)| (dot.site, dot.stream, dot.lane) == (site, stream, lane));
+        of_lane.next_back().map(|(dot, (hlc, chain))| LaneHead { seq: dot.seq, hlc: *hlc, chain: *chain })
     }
     fn chain(&self, dot: &Dot) -> Option<Chain> {
         self.0.get(dot).map(|(_, chain)| *chain)
@@ -186,7 +186,10 @@ fn an_epoch_that_nobody_told_of_is_a_gap() {
     let told = Author::new(THERE, 1).writes(&[("s", 0)]);
     let untold = altered(&told, |event| event.epoch = 3);
     let epoch = Epoch { site: THERE, run: run(1), number: 3 };
-    assert_eq!(judge(&[untold.clone()], &Holds::default(), &BOUNDS), [refused(&untold, 0, Problem::Epoch(epoch))]);
+    assert_eq!(
+        judge(std::slice::from_ref(&untold), &Holds::default(), &BOUNDS),
+        [refused(&untold, 0, Problem::Epoch(epoch))]
+    );
 }
 
 #[test]
@@ -205,7 +208,7 @@ fn what_cannot_be_an_event_is_refused_though_its_chain_is_right() {
     for alter in bad {
         let bad = altered(&good, alter);
         let [Verdict::Refuse(Refusal { problem: Problem::Malformed(_), .. })] =
-            judge(&[bad.clone()], &Holds::default(), &BOUNDS)[..]
+            judge(std::slice::from_ref(&bad), &Holds::default(), &BOUNDS)[..]
         else {
             panic!("was not refused as malformed: {bad:?}");
         };

@@ -163,7 +163,9 @@ fn shuffled(all: &[Exported], random: &mut fastrand::Rng) -> Vec<usize> {
         };
         let candidates: Vec<usize> = (0..left.len()).filter(|place| ready(&left[*place])).collect();
         let chosen = left.swap_remove(candidates[random.usize(..candidates.len())]);
-        all[chosen].events.iter().for_each(|(lane, seq)| drop(next.insert(lane, seq + 1)));
+        for (lane, seq) in &all[chosen].events {
+            next.insert(lane, seq + 1);
+        }
         order.push(chosen);
     }
     order
