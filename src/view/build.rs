@@ -19,14 +19,13 @@ use crate::view::repeats;
 use crate::view::replay;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
-use gundb_core::fold::{FoldEvent, Mark, Outcome, RowState};
+use gundb_core::fold::{Mark, Outcome, RowState};
 use gundb_core::view::KeyPart;
 use gundb_core::{Clock, Datum, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::ControlFlow;
-use uuid::Uuid;
 
 /// Events kept in memory at once.
 const EVENTS_MAX: u64 = 200_000;
@@ -256,14 +255,14 @@ pub unsafe fn each_part(
         0 | 1 => BTreeSet::new(),
         _ => catalog::repeated_ids(events.stream.table, &events.stream.label, events.at)?,
     };
-    let mut once: BTreeMap<Vec<u8>, (Vec<Datum>, Vec<(Uuid, FoldEvent)>)> = BTreeMap::new();
+    let mut once = Vec::new();
     for id in &repeated {
         let mut dots = unsafe { repeats::appendings(events.relation, events.stream, view, *id, events.at)? };
         dots.retain(|appending| events.clock.covers(&appending.mark.dot(events.stream.id)));
         if let Some((bytes, key, event)) = repeats::as_one(dots)
             && events.take(&event.mark)
         {
-            once.entry(bytes).or_insert_with(|| (key, Vec::new())).1.push((*id, event));
+            once.push((bytes, key, id, event));
         }
     }
     let mut besides = Besides::default();
@@ -286,12 +285,10 @@ pub unsafe fn each_part(
         }
         let whole = |(bytes, Group { key, events })| (bytes, Whole { key, events: fold_events(events) });
         let mut keys = batch.groups.into_iter().map(whole).collect::<BTreeMap<_, _>>();
-        for (bytes, (key, events)) in once.iter().filter(|(bytes, _)| part_of(bytes, parts) == part) {
+        for (bytes, key, id, event) in once.iter().filter(|(bytes, ..)| part_of(bytes, parts) == part) {
             let whole = keys.entry(bytes.clone()).or_insert_with(|| Whole { key: key.clone(), events: Vec::new() });
-            for (id, event) in events {
-                if !unsafe { reverts.take_out(id)? } {
-                    whole.events.push(event.clone());
-                }
+            if !unsafe { reverts.take_out(id)? } {
+                whole.events.push(event.clone());
             }
         }
         found(keys)?;
