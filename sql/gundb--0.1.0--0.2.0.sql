@@ -1,7 +1,12 @@
 -- ====================================================================================================================
 -- gundb 0.1.0 to 0.2.0: views and CRDT values
 --
--- A line "-- include 090-crdt.sql
+-- A line "-- include FILE" stands for a file of this folder, put in its place when the script is installed.
+-- ====================================================================================================================
+
+\echo Use "ALTER EXTENSION gundb UPDATE" to load this file. \quit
+
+-- include 090-crdt.sql
 -- include 100-views.sql
 -- include 110-past.sql
 -- include 120-apply.sql
