@@ -12,6 +12,7 @@
 //! | `maintain` | the trigger: own events into the views |
 //! | `applied` | others' events into the views |
 //! | `merge` | a batch into the rows |
+//! | `fold` | one key, from its state or from its events |
 //! | `write` | states and rows written |
 //! | `refusal` | what the table does not take |
 //! | `reverts` | which events are reverted |
@@ -45,6 +46,7 @@ mod contexts;
 pub mod cost;
 mod declare;
 mod direct;
+mod fold;
 mod guard;
 mod history;
 mod intake;

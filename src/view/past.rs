@@ -12,8 +12,9 @@ use crate::spi::Mode;
 use crate::stream::Stream;
 use crate::view::batch::{Batch, Group, Whole, fold_events, key_text};
 use crate::view::build::{self, Events};
+use crate::view::fold::{self, Counted, Source};
 use crate::view::making::with_stream;
-use crate::view::merge::{self, Counted, Source};
+use crate::view::merge;
 use crate::view::reading::may_read;
 use crate::view::repeats;
 use crate::view::reverts::Reverts;
@@ -124,7 +125,7 @@ impl Wanted {
 
     fn which<'a>(&'a self, view: &ViewTable, stream: &Stream) -> Which<'a> {
         match self {
-            Wanted::One { key, .. } => merge::which(view, stream, key),
+            Wanted::One { key, .. } => fold::which(view, stream, key),
             Wanted::Composite(_) => Which::All,
         }
     }
