@@ -35,10 +35,14 @@ pub struct Intake {
     pub again: bool,
 }
 
-/// The keys to be changed, and which events had waited for them.
+/// The keys to be changed.
+#[derive(Default)]
 pub struct Taken {
     pub keys: BTreeMap<Vec<u8>, Intake>,
+    /// Events that had waited for them.
     pub waited: BTreeSet<Dot>,
+    /// Events whose ids are in doubt: to be filed once their keys are folded, which takes what is filed.
+    pub in_doubt: Vec<LateEvent>,
 }
 
 /// Whether ids of events that come from there may stand in the stream already. This transaction's own can only where it
@@ -71,7 +75,7 @@ pub unsafe fn take(
     let Source { relation, stream, view, .. } = source;
     let busy = if coming.origin == Origin::Applied { Busy::Left } else { Busy::Awaited };
     let mut found = states.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>(), busy)?;
-    let mut taken = Taken { keys: BTreeMap::new(), waited: BTreeSet::new() };
+    let mut taken = Taken::default();
     let mut left: BTreeMap<Vec<u8>, Group> = BTreeMap::new();
     for (bytes, group) in groups {
         match found.remove(&bytes) {
@@ -93,7 +97,7 @@ pub unsafe fn take(
     let (mut repeated, mut late) = (Repeated::new(), Vec::new());
     if asks || !late_ids.is_empty() || !keyless.is_empty() {
         let mut probe = unsafe { Probe::begin(relation, stream) };
-        let mut ids = look_at_locked(&mut probe, &mut taken, |id| asks || late_ids.contains(id));
+        let mut ids = look_at_locked(&mut probe, stream, &mut taken, |id| asks || late_ids.contains(id));
         let others = left.values().flat_map(|group| &group.events).map(|event| event.id);
         ids.extend(others.filter(|id| asks && probe.stands(id) == Stands::Repeated));
         ids.extend(look_at_keyless(&mut probe, keyless, &mut late));
@@ -122,16 +126,25 @@ pub unsafe fn take(
     Ok(taken)
 }
 
-/// The ids, of events in the keys that are locked, that repeat.
-fn look_at_locked(probe: &mut Probe, taken: &mut Taken, asked: impl Fn(&Uuid) -> bool) -> BTreeSet<Uuid> {
+/// The ids, of events in the keys that are locked, that repeat. Keys whose ids are in doubt are folded again, and are to
+/// be looked at once more, whatever is found then: another key may have the id by that time.
+fn look_at_locked(
+    probe: &mut Probe,
+    stream: &Stream,
+    taken: &mut Taken,
+    asked: impl Fn(&Uuid) -> bool,
+) -> BTreeSet<Uuid> {
     let mut ids = BTreeSet::new();
-    for intake in taken.keys.values_mut() {
+    for (bytes, intake) in &mut taken.keys {
         for event in intake.events.iter().filter(|event| asked(&event.id)) {
             match probe.stands(&event.id) {
                 Stands::Once => {}
                 Stands::Repeated => drop(ids.insert(event.id)),
-                // Whoever folds it again files it as late: it is looked at once more.
-                Stands::InDoubt => intake.again = true,
+                Stands::InDoubt => {
+                    let dot = event.mark.dot(stream.id);
+                    intake.again = true;
+                    taken.in_doubt.push(once_more(bytes.clone(), &intake.key, dot));
+                }
             }
         }
     }

@@ -81,14 +81,17 @@ pub unsafe fn merge(
     let coming = Coming { origin, keyless: &keyless, again: &again, reverts: &reverts };
     let merge = |groups: BTreeMap<Vec<u8>, Group>| {
         let mut states = None;
-        let (mut keys, mut waited) = (BTreeMap::new(), BTreeSet::new());
+        let mut taken = intake::Taken::default();
         if !groups.is_empty() || !keyless.is_empty() && intake::may_repeat(origin)? {
             let open = states.insert(States::open(view.number)?);
-            let taken = unsafe { intake::take(source, open, groups, &coming)? };
-            (keys, waited) = (taken.keys, taken.waited);
+            taken = unsafe { intake::take(source, open, groups, &coming)? };
         }
-        let folded = unsafe { fold_locked(source, keys)? };
-        if fails && let Some(first) = folded.pending.iter().find(|pending| !waited.contains(&pending.dot)) {
+        let mut folded = unsafe { fold_locked(source, taken.keys)? };
+        folded
+            .in_doubt
+            .retain(|late| taken.in_doubt.iter().all(|other| (&other.key, other.dot) != (&late.key, late.dot)));
+        folded.in_doubt.append(&mut taken.in_doubt);
+        if fails && let Some(first) = folded.pending.iter().find(|pending| !taken.waited.contains(&pending.dot)) {
             return Err(refusal(view, first)?);
         }
         if let Some(states) = &mut states {
