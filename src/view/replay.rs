@@ -98,7 +98,7 @@ fn taken(bytes: Vec<u8>, key: Vec<Datum>, stored: Vec<u8>, state: &Reduction, ex
 
 /// The row that a state gives.
 pub fn values_of(state: &Reduction) -> Option<Vec<FoldValue>> {
-    state.latest().map(|latest| vec![FoldValue::Datum(Some(Datum::Text(latest.state.clone())))])
+    state.latest().map(|latest| vec![FoldValue::Datum(Some(Datum::Jsonb(latest.state.clone())))])
 }
 
 /// The state of a key as it is stored; nothing is stored of a key that has only been locked.
