@@ -60,9 +60,10 @@ $(VERSIONS:%=test-lifecycle-%): test-lifecycle-%: extension-%
 test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
 	@tests/clusters.sh $(TESTS)
 
-fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI tries: every decoder, law and binary type
+fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI tries; libFuzzer for FUZZ_SECONDS=60 a target
 	@GUNDB_CASES_TIMES=50 cargo test --release -p gundb-core --tests
 	@GUNDB_BINARY_VALUES=50000 tests/clusters.sh --nocapture binary_values
+	@fuzz/run.sh
 
 # By the names of their tests: CI runs a slice of each.
 test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams, 100 orders of arrival (about half an hour)
@@ -89,6 +90,7 @@ setup-lint: setup
 
 lint-format:
 	cargo fmt --all -- --check
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 
 lint-clippy: setup
 	cargo clippy --workspace --exclude gundb --all-targets -- -D warnings

@@ -207,8 +207,18 @@ fn run<'a>(world: &'a World, order: u64, fault: Option<Fault>) -> Result<Maintai
         }
         _ => chance.shuffle(&mut arrivals),
     }
+    deliver(world, &arrivals, &mut chance, fault)
+}
+
+/// Lets events arrive in batches of random sizes, and checks after each.
+fn deliver<'a>(
+    world: &'a World,
+    arrivals: &[Appended],
+    chance: &mut Chance,
+    fault: Option<Fault>,
+) -> Result<Maintained<'a>, String> {
     let mut site = Maintained::new(world, fault);
-    let mut rest = &arrivals[..];
+    let mut rest = arrivals;
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(1 + chance.below(rest.len().min(5)));
         rest = later;
@@ -317,6 +327,30 @@ proptest! {
         let all = fold(&events).encode();
         prop_assert_eq!(both(&both(&a, &b), &c).encode(), all.clone());
         prop_assert_eq!(both(&a, &both(&c, &b)).encode(), all);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn a_thousand_random_orders_of_arrival_leave_one_row(
+        seed in any::<u64>(), size in 3..8usize, deletes in any::<bool>(), same_ids in any::<bool>(),
+    ) {
+        let world = World::new(seed, size, deletes, same_ids);
+        let whole = RowState::refold(
+            &Maintained::new(&world, None).shape,
+            &group_by_id(world.events.iter().cloned()),
+            &world.contexts,
+        );
+        let whole = whole.unwrap().encode();
+        let mut chance = Chance(seed);
+        let mut arrivals = world.events.clone();
+        for _ in 0..1000 {
+            chance.shuffle(&mut arrivals);
+            let site = deliver(&world, &arrivals, &mut chance, None).map_err(TestCaseError::fail)?;
+            prop_assert_eq!(&site.state.encode(), &whole);
+        }
     }
 }
 
