@@ -80,9 +80,12 @@ unsafe extern "C-unwind" fn process_utility(
                 completion,
             ),
         }
-        if !node.is_null() && matches!((*node).type_, pg_sys::NodeTag::T_AlterTableStmt | pg_sys::NodeTag::T_RenameStmt)
-        {
-            boundary::entry(|| altered(node));
+        if !node.is_null() {
+            match (*node).type_ {
+                pg_sys::NodeTag::T_AlterTableStmt | pg_sys::NodeTag::T_RenameStmt => boundary::entry(|| altered(node)),
+                pg_sys::NodeTag::T_RuleStmt => boundary::entry(|| ruled(node)),
+                _ => {}
+            }
         }
     }
 }
@@ -121,6 +124,23 @@ unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
             .into());
     }
     if reshapes { crate::view::refuse_unfit(table) } else { Ok(()) }
+}
+
+/// Refuses a rule on a view's table: it would make something else of what maintenance writes, in silence.
+unsafe fn ruled(node: *const pg_sys::Node) -> Result<()> {
+    // SAFETY: a statement that has just run.
+    let relation = unsafe { (*node.cast::<pg_sys::RuleStmt>()).relation };
+    let table = try_pg(|| unsafe {
+        RangeVarGetRelidExtended(relation, pg_sys::NoLock as i32, 0, None, core::ptr::null_mut())
+    })?;
+    if catalog::find_extension()?.is_none() || !catalog::has_views()? || catalog::view_of_table(table)?.is_none() {
+        return Ok(());
+    }
+    let label = catalog::table_label(table)?;
+    Err(Error::new(state::IMMUTABLE, format!("cannot make a rule on view {label}"))
+        .detail("A rule would replace what maintenance writes.")
+        .hint("Use an AFTER trigger, or an ordinary VIEW over the table.")
+        .into())
 }
 
 /// What makes triggers plain ones.

@@ -340,7 +340,7 @@ unsafe fn fold_running(
     whole = whole && batch.reverts.is_empty() && take_in(&mut batch);
     let mut built = Vec::with_capacity(states.len());
     for (bytes, (key, state)) in states {
-        let Ok(values) = state.values() else { return Ok(None) };
+        let Ok(values) = view.view.values(&state) else { return Ok(None) };
         built.push(Taken { bytes, key, stored: Vec::new(), state: state.encode(), values, existed: false });
     }
     let besides = Besides { skipped: batch.skipped, pending: batch.pending, holds_reverts: false };

@@ -92,7 +92,7 @@ impl<'a> Fold<'a> {
 
     fn fold(&self, events: &[FoldEvent]) -> core::result::Result<Folded, FoldError> {
         let folded = RowState::refold(&self.source.view.shape, events, self.contexts)?;
-        let values = folded.values()?;
+        let values = self.source.view.view.values(&folded)?;
         Ok((folded, values))
     }
 
@@ -124,7 +124,7 @@ impl<'a> Fold<'a> {
     /// The relation of the source is open.
     pub unsafe fn take(&mut self, before: RowState, events: Vec<FoldEvent>) -> Result<Folded> {
         let failure = match before.merge(&events, self.contexts) {
-            Ok(Outcome::Merged(after)) => match after.values() {
+            Ok(Outcome::Merged(after)) => match self.source.view.view.values(&after) {
                 Ok(values) => return Ok((after, values)),
                 Err(error) => error,
             },
@@ -133,7 +133,12 @@ impl<'a> Fold<'a> {
         };
         if let [event] = events.as_slice() {
             self.leave_out(event, &failure);
-            let values = before.values().map_err(|error| internal(format!("a view's state has no values: {error}")))?;
+            let values = self
+                .source
+                .view
+                .view
+                .values(&before)
+                .map_err(|error| internal(format!("a view's state has no values: {error}")))?;
             return Ok((before, values));
         }
         let mut first = events;
@@ -154,6 +159,7 @@ impl<'a> Fold<'a> {
         match failure {
             FoldError::Overflow { column, overflow } => named(*column, overflow.to_string()),
             FoldError::Merge { column, mismatch } => named(*column, mismatch.to_string()),
+            FoldError::Range { column, value } => named(*column, format!("{value} is not a bigint")),
             FoldError::Operation { .. } | FoldError::Columns { .. } => failure.to_string(),
         }
     }

@@ -146,7 +146,7 @@ fn states_of_row(
         let Ok(next) = next else { continue };
         state = next;
         // A sum may pass what its column holds on its way.
-        let Ok(values) = state.values() else { continue };
+        let Ok(values) = view.view.values(&state) else { continue };
         if values != shown {
             found(&mark, &kind, id, values.as_deref())?;
             shown = values;

@@ -109,7 +109,7 @@ impl ViewTable {
         }
         let damaged = |error: String| internal(format!("a view's state is damaged: {error}"));
         let state = RowState::decode(state).map_err(|error| damaged(error.to_string()))?;
-        state.values().map_err(|error| damaged(error.to_string()))
+        self.view.values(&state).map_err(|error| damaged(error.to_string()))
     }
 
     /// Whether two views are the same, but for their tables.

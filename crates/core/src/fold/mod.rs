@@ -97,6 +97,14 @@ pub enum FoldError {
         /// What was to be merged.
         mismatch: crate::crdt::Mismatch,
     },
+    /// A result that the column's type cannot hold.
+    #[error("column {column}: {value} is not a bigint, which the column is")]
+    Range {
+        /// The column, counted from 0.
+        column: usize,
+        /// The result.
+        value: String,
+    },
     /// A sum that `numeric` cannot hold.
     #[error("column {column}: {overflow}")]
     Overflow {

@@ -12,7 +12,7 @@ use super::path::EventView;
 use crate::crdt::{Crdt, CrdtTextError};
 use crate::datum::{CastError, Datum, DatumType};
 use crate::decimal::Decimal;
-use crate::fold::{Effect, Fold, Operation, Shape};
+use crate::fold::{Effect, Fold, FoldError, FoldValue, Operation, RowState, Shape};
 use crate::json::{Json, Limits};
 
 /// What a view is.
@@ -85,6 +85,20 @@ impl View {
     /// What its rows are made of.
     pub fn shape(&self) -> Shape {
         Shape { folds: self.columns.0.iter().map(|column| column.fold).collect(), deletes: !self.deletes.is_empty() }
+    }
+
+    /// The row that a state gives, if its columns can hold it; None where there is none.
+    pub fn values(&self, state: &RowState) -> Result<Option<Vec<FoldValue>>, FoldError> {
+        let values = state.values()?;
+        for (at, (column, value)) in self.columns.0.iter().zip(values.iter().flatten()).enumerate() {
+            if column.column_type == ColumnType::Datum(DatumType::Bigint)
+                && let FoldValue::Datum(Some(Datum::Numeric(number))) = value
+                && number.to_string().parse::<i64>().is_err()
+            {
+                return Err(FoldError::Range { column: at, value: number.to_string() });
+            }
+        }
+        Ok(values)
     }
 
     /// Reads an event.
