@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use crate::hlc::Hlc;
+use crate::id::SEQ_MAX;
 
 /// Why bytes are not what they should be, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -192,6 +193,15 @@ impl<'a> Reader<'a> {
             }
         }
         Err(Reader::error_at(offset, DecodeProblem::Integer))
+    }
+
+    /// A number of events: of no key are there more than a lane can hold, so that counting on cannot overflow.
+    pub(crate) fn events(&mut self) -> Result<u64, DecodeError> {
+        let offset = self.offset;
+        match self.varint()? {
+            events @ 0..=SEQ_MAX => Ok(events),
+            _ => Err(Reader::error_at(offset, DecodeProblem::Impossible)),
+        }
     }
 
     /// LEB128 that is not zero.

@@ -405,6 +405,24 @@ fn every_way_to_refold_is_met_and_every_planted_fault_is_found() {
     }
 }
 
+#[test]
+fn a_row_of_more_events_than_a_lane_can_hold_is_refused() {
+    // LEB128 of i64::MAX and of one more.
+    let most = [&[0xff; 8][..], &[0x7f]].concat();
+    let too_many = [&[0x80; 9][..], &[0x01]].concat();
+    let decoded = |alive: &[u8], columns: &[u8]| RowState::decode(&[&[1, 0], alive, columns].concat());
+    let impossible = |offset| Err(DecodeError { offset, problem: DecodeProblem::Impossible });
+    let count = Fold::Count as u8;
+    assert_eq!(decoded(&too_many, &[0]), impossible(2));
+    assert_eq!(decoded(&[1], &[&[1, count], &too_many[..]].concat()), impossible(5));
+    assert_eq!(decoded(&[1], &[&[1, Fold::Sum as u8], &too_many[..], &[1, b'0']].concat()), impossible(5));
+    // What is not refused can be combined again and again.
+    let state = decoded(&most, &[&[1, count], &most[..]].concat()).unwrap();
+    let twice = state.combine(&state).unwrap().unwrap();
+    let more = twice.combine(&state).unwrap().unwrap().combine(&state).unwrap().unwrap();
+    assert_eq!(more.values().unwrap(), Some(vec![FoldValue::Datum(Some(Datum::Bigint(i64::MAX)))]));
+}
+
 /// Sites that write by hand: what each has seen of the others is said, not drawn.
 mod told {
     use super::*;

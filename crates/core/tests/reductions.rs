@@ -8,8 +8,8 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use gundb_core::Hlc;
 use gundb_core::fold::{Mark, Placed, Reduce, Reduction, STEP, specification};
+use gundb_core::{DecodeError, DecodeProblem, Hlc};
 use proptest::prelude::*;
 use strategies::cases;
 use uuid::Uuid;
@@ -192,6 +192,27 @@ proptest! {
         if let Ok(reduction) = Reduction::decode(&bytes) {
             prop_assert_eq!(reduction.encode(), bytes);
         }
+    }
+}
+
+#[test]
+fn a_state_of_no_event_or_of_more_than_a_lane_can_hold_is_refused() {
+    let mut reduction = Reduction::default();
+    let Ok(_) =
+        reduction.merge("", vec![Placed { mark: mark(1), event: 1 }], &mut Hasher::default(), |_| Ok(Vec::new()));
+    let bytes = reduction.encode();
+    // The number of events comes after the version, the number of states, and a mark.
+    let (before, after) = (&bytes[..36], &bytes[37..]);
+    assert_eq!(bytes[36], 1);
+    let decoded = |events: &[u8]| Reduction::decode(&[before, events, after].concat());
+    assert_eq!(decoded(&[1]), Ok(reduction));
+    assert!(decoded(&[&[0xff; 8][..], &[0x7f]].concat()).is_ok());
+    for events in [vec![0], [&[0x80; 9][..], &[0x01]].concat()] {
+        assert_eq!(
+            decoded(&events),
+            Err(DecodeError { offset: 36, problem: DecodeProblem::Impossible }),
+            "{events:x?}"
+        );
     }
 }
 

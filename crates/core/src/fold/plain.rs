@@ -80,10 +80,10 @@ impl Plain {
     /// Takes in what another set of events left.
     pub(super) fn merge(&mut self, fold: Fold, other: Plain, column: usize) -> Result<(), FoldError> {
         match (self, other) {
-            (Plain::Count(own), Plain::Count(other)) => *own += other,
+            (Plain::Count(own), Plain::Count(other)) => *own = own.saturating_add(other),
             (Plain::Sum { sum, count }, Plain::Sum { sum: other, count: others }) => {
                 *sum = sum.plus(&other);
-                *count += others;
+                *count = count.saturating_add(others);
             }
             (Plain::Extreme(own), Plain::Extreme(other)) => {
                 *own = pick(own.take(), other, |own, other| (other < own) == (fold == Fold::Min));
@@ -149,9 +149,9 @@ impl Plain {
         let empty = Plain::empty(fold);
         Ok(Some(match empty {
             None => return Ok(None),
-            Some(Plain::Count(_)) => Plain::Count(reader.varint()?),
+            Some(Plain::Count(_)) => Plain::Count(reader.events()?),
             Some(Plain::Sum { .. }) => {
-                let count = reader.varint()?;
+                let count = reader.events()?;
                 let offset = reader.offset();
                 let sum = Decimal::of_canonical(reader.text()?).ok_or(Reader::error_at(offset, DecodeProblem::Text))?;
                 if count == 0 && sum != Decimal::zero() {

@@ -173,7 +173,11 @@ impl Reduction {
                 return Err(Reader::error_at(offset, DecodeProblem::Order));
             }
             let upto = marks.take(Mark::decode(&mut reader)?, offset)?;
-            let events = counts.take(reader.positive()?, offset)?;
+            let counted = reader.offset();
+            let events = counts.take(reader.events()?, offset)?;
+            if events == 0 {
+                return Err(Reader::error_at(counted, DecodeProblem::Impossible));
+            }
             checkpoints.push(Checkpoint { upto, events, state: reader.text()?.to_owned() });
         }
         reader.end()?;

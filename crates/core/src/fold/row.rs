@@ -152,7 +152,7 @@ impl RowState {
         if state.extents.is_some() || state.columns.len() != other.columns.len() {
             return Ok(None);
         }
-        state.alive += other.alive;
+        state.alive = state.alive.saturating_add(other.alive);
         for (at, (own, other)) in state.columns.iter_mut().zip(&other.columns).enumerate() {
             match (&mut own.state, &other.state) {
                 (ColumnState::Plain(plain), ColumnState::Plain(others)) if own.fold == other.fold => {
@@ -269,7 +269,7 @@ impl RowState {
             extents = Some(Extents::decode(&mut reader)?);
             deletes = Latest::decode(&mut reader)?;
         }
-        let alive = reader.varint()?;
+        let alive = reader.events()?;
         let mut columns = Vec::new();
         for _ in 0..reader.count(2)? {
             let offset = reader.offset();
