@@ -190,11 +190,10 @@ pub(super) fn same_key(keys: &[(String, String)]) -> String {
     keys.iter().enumerate().map(part).collect::<Vec<_>>().join(" AND ")
 }
 
-/// Runs a statement of [`RowStatements`] with values by column.
-pub fn write_rows(statement: &str, columns: &[Vec<Option<String>>], mode: Mode) -> Result<()> {
-    spi::connect(|spi| {
-        spi.run(statement, &columns.iter().map(|column| texts_arg(column)).collect::<Vec<_>>(), mode, 0).map(drop)
-    })
+/// Runs a statement of [`RowStatements`] with values by column. Returns how many rows it wrote.
+pub fn write_rows(statement: &str, columns: &[Vec<Option<String>>], mode: Mode) -> Result<usize> {
+    let args = columns.iter().map(|column| texts_arg(column)).collect::<Vec<_>>();
+    spi::connect(|spi| Ok(spi.run(statement, &args, mode, 0)?.len()))
 }
 
 fn texts_arg(column: &[Option<String>]) -> spi::Arg {
@@ -224,10 +223,10 @@ pub fn read_rows(statement: &str, keys: &[Vec<Option<String>>], columns: usize) 
     })
 }
 
-/// Runs the statement for one row, with its values.
-pub fn write_row(statement: &str, values: &[Option<String>]) -> Result<()> {
+/// Runs the statement for one row, with its values. Returns how many rows it wrote.
+pub fn write_row(statement: &str, values: &[Option<String>]) -> Result<usize> {
     let args = values.iter().map(|value| arg::text_or_null(value.as_deref())).collect::<Vec<_>>();
-    spi::connect(|spi| spi.run(statement, &args, Mode::Write, 0).map(drop))
+    spi::connect(|spi| Ok(spi.run(statement, &args, Mode::Write, 0)?.len()))
 }
 
 /// The values of a row as PostgreSQL prints them once it has read them.

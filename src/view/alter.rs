@@ -81,7 +81,7 @@ fn write_columns(making: &Making, columns: &[usize]) -> Result<()> {
         let values = columns.iter().map(|&at| rows.iter().map(|(_, values)| values[at].sql_text()).collect());
         let all = keys.into_iter().chain(values).collect::<Vec<_>>();
         as_table_owner(view.relation, || {
-            guard::writing(view.relation, || catalog::write_rows(&statement, &all, Mode::Latest))
+            guard::writing(view.relation, || catalog::write_rows(&statement, &all, Mode::Latest).map(drop))
         })?;
     }
 }

@@ -4,7 +4,7 @@
 //! into it.
 
 use crate::catalog;
-use crate::error::Result;
+use crate::error::{Error, Failure, Result};
 use crate::spi::{Mode, as_table_owner};
 use crate::view::direct;
 use crate::view::guard;
@@ -49,18 +49,30 @@ pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -
             if let [NewRow { key, values: Some(values) }] = rows[..] {
                 let key = key.iter().map(|datum| Some(datum.to_string()));
                 let row = key.chain(values.iter().map(FoldValue::sql_text)).collect::<Vec<_>>();
-                catalog::write_row(&statements.put_one, &row)?;
+                if catalog::write_row(&statements.put_one, &row)? != 1 {
+                    return Err(left_out(view)?);
+                }
             } else if !rows.is_empty() {
                 let values = |at: usize| {
                     rows.iter().map(|row| row.values.as_ref().and_then(|values| values[at].sql_text())).collect()
                 };
                 let keys = (0..keys).map(|at| key_column(&rows, at));
                 let columns = keys.chain((0..view.view.columns.0.len()).map(values)).collect::<Vec<Vec<_>>>();
-                catalog::write_rows(&statements.put, &columns, Mode::Write)?;
+                if catalog::write_rows(&statements.put, &columns, Mode::Write)? != rows.len() {
+                    return Err(left_out(view)?);
+                }
             }
             Ok(())
         })
     })
+}
+
+/// That a row was not written, and nobody said so.
+fn left_out(view: &ViewTable) -> Result<Failure> {
+    let label = catalog::table_label(view.relation)?;
+    Ok(Error::new(b"09000", format!("a trigger on view {label} left out a row"))
+        .hint("A BEFORE trigger that returns NULL does. To refuse a row, raise an error that says why.")
+        .into())
 }
 
 /// Stores states that were locked, and writes their rows.

@@ -27,3 +27,15 @@ SELECT * FROM pg_temp.attempt($$INSERT INTO s (type, key, data) VALUES ('A', 'c'
 SELECT * FROM pg_temp.attempt($$CREATE RULE r AS ON INSERT TO bi DO INSTEAD NOTHING$$);
 CREATE TABLE plain (n integer);
 CREATE RULE r AS ON INSERT TO plain DO INSTEAD NOTHING;
+
+-- A trigger that leaves a row out refuses it.
+SELECT gundb.create_view('left_out', 's', columns => '{"n": {"fold": "count"}}');
+CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.key = 'no' THEN NULL ELSE NEW END; END $$;
+CREATE TRIGGER leave_out BEFORE INSERT OR UPDATE ON left_out FOR EACH ROW EXECUTE FUNCTION leave_out();
+INSERT INTO s (type, key) VALUES ('A', 'no'), ('A', 'yes');
+SELECT key, n FROM left_out WHERE key IN ('no', 'yes');
+SELECT key, reason, sqlstate FROM gundb.pending WHERE view = 'left_out'::regclass;
+SELECT * FROM gundb.check_view('left_out');
+DROP TRIGGER leave_out ON left_out;
+SELECT gundb.retry_pending('left_out');
+SELECT key, n FROM left_out WHERE key IN ('no', 'yes') ORDER BY key;
