@@ -17,9 +17,10 @@ help: ## This list
 setup: ## Install what a bare Debian 12 misses, and make the private PostgreSQL trees
 	@tests/setup.sh
 
-demo: setup ## A site, a stream, events, a read (DEMO_KEEP=1 keeps the server)
+demo: setup ## One minute of gundb, then three airports that write through a cut cable (DEMO_KEEP=1 keeps the first server)
 	@tests/extension.sh install target/pg/15/bin/pg_config release
 	@examples/demo.sh
+	@examples/flights.sh
 
 demo-stop: ## Stop the server that DEMO_KEEP=1 kept
 	@examples/demo.sh stop
@@ -66,9 +67,11 @@ fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI
 	@fuzz/run.sh
 
 # By the names of their tests: CI runs a slice of each.
-test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams, 100 orders of arrival (about half an hour)
+test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams, 100 orders of arrival, 20 restores of each kind
 	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 GUNDB_ORDERS=100 \
-	    tests/clusters.sh --nocapture kills streams first_append order_of_arrival
+	GUNDB_RESTORES=20 GUNDB_LARGE=1000000 \
+	    tests/clusters.sh --nocapture kills streams first_append order_of_arrival lost not_received come_back until_they \
+	    same_hub large_transaction
 
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)
@@ -79,6 +82,13 @@ $(VERSIONS:%=extension-%): extension-%: setup
 bench: setup ## gundb beside a plain table, as one table of figures (ROWS=… for some)
 	@tests/extension.sh install target/pg/15/bin/pg_config release
 	@benches/run.sh $(ROWS)
+
+bench-replication: setup ## Two sites beside PostgreSQL's logical replication (ROWS=… for some)
+	@tests/extension.sh install target/pg/15/bin/pg_config release
+	@benches/replication.sh $(ROWS)
+
+bench-edge: ## The edge node: its store beside bare redb, and the binary: size, start, idling, catching up
+	@benches/edge.sh
 
 # --- keep it tidy -----------------------------------------------------------------------------------------------------
 
@@ -109,6 +119,6 @@ lint-shell:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench lint \
+.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

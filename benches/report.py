@@ -20,25 +20,39 @@ class Row:
 
     title: str
     figure: str
-    rival: str
+    rival: str | None = None
     rival_name: str = "plain table"
     unit: str = "/s"
     bar: float | None = None
+    # The most that the figure itself may be, whatever the rival's.
+    most: float | None = None
+
+    # The bar is the most that the ratio may be, as for bytes.
+    at_most: bool = False
 
     # Events a second: more is better, and the bar is the least. Milliseconds: turned round. Bytes: the bar is the most.
     def ratio(self, figure, rival):
-        return rival / figure if self.unit == " ms" else figure / rival
+        return rival / figure if self.unit == " ms" and not self.at_most else figure / rival
 
     def bar_text(self):
+        if self.most is not None:
+            return f"≤ {self.most:g}{self.unit}"
         if self.bar is None:
             return "–"
-        return f"{'≤' if self.unit == ' B' else '≥'} {self.bar:.2f}"
+        return f"{'≤' if self.at_most else '≥'} {self.bar:.2f}"
 
-    def verdict(self, ratio):
+    def verdict(self, ratio, figure):
+        if self.most is not None:
+            return "met" if figure <= self.most else "NOT MET"
         if self.bar is None:
             return "–"
-        met = ratio <= self.bar if self.unit == " B" else ratio >= self.bar
+        met = ratio <= self.bar if self.at_most else ratio >= self.bar
         return "met" if met else "NOT MET"
+
+
+def shown(value):
+    """Without digits that mean nothing."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.3f}"
 
 
 def clients(n):
@@ -63,10 +77,24 @@ ROWS = [
         for n in (1, 8)
     ),
     Row("INSERT … SELECT, a reducer view", "reducer-gundb", "reducer-hand", "row trigger"),
-    Row("storage of an event", "storage-hot", "storage-simple", "simple table", unit=" B", bar=1.5),
+    Row("storage of an event", "storage-hot", "storage-simple", "simple table", unit=" B", bar=1.5, at_most=True),
     Row("read(), pages of 1,000", "log-gundb", "log-plain", "ordered SELECT", bar=0.4),
     Row("appends over many streams, 8 clients", "streams-many", "streams-one", "one stream", bar=0.9),
     Row("start to first append, many events", "startup-full", "startup-none", "no events", unit=" ms", bar=0.8),
+    # Between two sites (replication.sh).
+    Row("catching up on transactions of one event", "catchup-gundb", "catchup-native", "logical replication", bar=2.0),
+    Row("catching up on one large transaction", "catchup-bulk-gundb", "catchup-bulk-native", "logical replication", bar=1.0),
+    Row("…of one event, a view of three columns there", "catchup-view-gundb", "catchup-view-native", "logical replication", bar=1.0),
+    Row("catching up, a round trip of 200 ms", "delayed-gundb", "delayed-none", "on loopback", bar=0.8),
+    Row("visible there after commit, 200 a second, p50", "live-p50-gundb", "live-p50-native", "logical replication", " ms", most=5),
+    Row("visible there after commit, 200 a second, p99", "live-p99-gundb", "live-p99-native", "logical replication", " ms", most=25),
+    Row("appends with a live peer, 8 clients", "local-live-gundb", "local-none-gundb", "no peer", bar=0.85),
+    Row("appends with three peers that do not answer, 8 clients", "local-silent-gundb", "local-alone-gundb", "no peer", bar=0.97),
+    Row("inserts with a live subscription, 8 clients", "local-live-native", "local-none-native", "no subscription"),
+    Row("p99 of an append beside a peer that does not answer", "hung-silent", "hung-alone", "no peer", " ms", bar=1.2, at_most=True),
+    Row("bytes exchanged in a mesh of five", "mesh-bytes", "star-bytes", "a star", " B", bar=1.3, at_most=True),
+    Row("processor time of the worker, idle, three peers", "idle-cpu", unit=" %", most=0.1),
+    Row("private memory of the worker, idle, three peers", "idle-memory", unit=" MiB", most=64),
     # What no bar stands for, and what explains the rows above.
     Row("not waiting for the disk: INSERT of one, 8 clients", "insert-8_off", "plain-8_off"),
     Row("not waiting for the disk: append() of one, 8 clients", "append-8_off", "plain-8_off"),
@@ -92,17 +120,21 @@ def read_results(path):
 
 
 def cells(row, results):
-    figure, rival = results[row.figure], results[row.rival]
+    figure = results[row.figure]
+    if row.rival is None:
+        value = median(figure.values())
+        return [row.title, f"{shown(value)}{row.unit}", "–", "–", "–", row.bar_text(), row.verdict(None, value)]
+    rival = results[row.rival]
     ratios = [row.ratio(figure[round_], rival[round_]) for round_ in figure.keys() & rival.keys()]
     ratio = median(ratios)
     return [
         row.title,
-        f"{median(figure.values()):,.0f}{row.unit}",
-        f"{row.rival_name} {median(rival.values()):,.0f}{row.unit}",
+        f"{shown(median(figure.values()))}{row.unit}",
+        f"{row.rival_name} {shown(median(rival.values()))}{row.unit}",
         f"{ratio:.2f}",
         f"{min(ratios):.2f}–{max(ratios):.2f}" if len(ratios) > 1 else "–",
         row.bar_text(),
-        row.verdict(ratio),
+        row.verdict(ratio, median(figure.values())),
     ]
 
 
@@ -138,7 +170,7 @@ def print_sizes(path):
 
 def main():
     results = read_results(sys.argv[1])
-    rows = [cells(row, results) for row in ROWS if row.figure in results and row.rival in results]
+    rows = [cells(row, results) for row in ROWS if row.figure in results and (row.rival is None or row.rival in results)]
     print_table(HEADINGS, rows)
     print_sizes(sys.argv[2])
 

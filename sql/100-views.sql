@@ -135,6 +135,14 @@ CREATE VIEW gundb.view AS
            CASE WHEN d.initial IS NOT NULL THEN gundb.view_reducer(d.relation) END AS reducer, d.initial
       FROM gundb.view_definition d;
 COMMENT ON VIEW gundb.view IS 'The views of this site.';
+COMMENT ON COLUMN gundb.view.view IS 'Its table.';
+COMMENT ON COLUMN gundb.view.stream IS 'The stream that it is made of.';
+COMMENT ON COLUMN gundb.view.key IS 'The paths whose values are the key, as create_view was given them.';
+COMMENT ON COLUMN gundb.view.columns IS 'The columns besides the key: how events are folded into each (docs/folds.md).';
+COMMENT ON COLUMN gundb.view.types IS 'The types of events that are folded; NULL: all.';
+COMMENT ON COLUMN gundb.view.filter IS 'What an event must be like to be folded; NULL: anything.';
+COMMENT ON COLUMN gundb.view.delete IS 'The types of events that delete a row.';
+COMMENT ON COLUMN gundb.view.strict IS 'Whether an append fails that the view cannot fold; else its events are left pending.';
 COMMENT ON COLUMN gundb.view.rows IS 'Rows, counted, which takes a scan; NULL for who may not read the view.';
 COMMENT ON COLUMN gundb.view.skipped IS 'Events that have no key in the view.';
 COMMENT ON COLUMN gundb.view.pending IS 'Events that the view could not fold; gundb.pending says why.';

@@ -37,7 +37,7 @@ CREATE TABLE gundb.staged (
     document jsonb       NOT NULL,
     PRIMARY KEY (site, run, xact)
 );
-COMMENT ON TABLE gundb.staged IS 'Transactions of other sites that wait: for the time of their stamps, for a stream, or behind such a one. gundb.pending is for reading.';
+COMMENT ON TABLE gundb.staged IS 'Transactions of other sites that wait: for the time of their stamps, for a stream, or behind such a one. Of one that came in parts the document says where it begins and ends, and gundb.inbox has the parts. gundb.pending is for reading.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.staged', '');
 
 CREATE TABLE gundb.refused (
@@ -52,22 +52,6 @@ CREATE TABLE gundb.refused (
 );
 COMMENT ON TABLE gundb.refused IS 'Evidence: transactions that cannot be true beside what is held, by the event that does not fit. Two histories under one dot mean that a site was copied while it ran, or that somebody lies.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.refused', '');
-
-CREATE VIEW gundb.pending AS
-    SELECT 'event' AS kind, d.relation AS view, p.key, p.dot, p.reason, p.sqlstate, p.since, p.tries
-      FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view
-     UNION ALL
-    SELECT 'key', d.relation, nullif(l.shown, ''), l.dot, l.reason, l.sqlstate, l.since, l.tries
-      FROM gundb.view_late l JOIN gundb.view_definition d ON d.number = l.view
-     UNION ALL
-    SELECT s.kind, NULL, NULL, s.dot, s.reason, CASE s.kind WHEN 'stream' THEN 'GD008' ELSE '55000' END, s.since, s.tries
-      FROM gundb.staged s
-     UNION ALL
-    SELECT r.kind, NULL, NULL, r.dot, r.reason, CASE r.kind WHEN 'fork' THEN 'GD016' ELSE '22023' END, r.since, r.tries
-      FROM gundb.refused r;
-COMMENT ON VIEW gundb.pending IS
-    'What waits, and why. kind event: an event that a view could not fold. key: an event that has not come to a key of a view, since the key was busy, or a trigger or constraint of the view''s table refused it; it does within a second of the key being free, and what was refused is tried again, ever less often. time, stream, behind: a transaction of another site, named by its first event, that waits for the time of its stamp, for a stream, or behind one that does. fork, malformed: one that was refused, named by the event that does not fit. SELECT gundb.retry_pending() tries again; gundb.accept_pending() takes stamps that are ahead.';
-GRANT SELECT ON gundb.pending TO pg_monitor;
 
 CREATE FUNCTION gundb.retry_pending(view regclass DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gundb_retry_pending';

@@ -51,6 +51,8 @@ sql_function! {
         }
         let table = catalog::create_stream_table(name, &place)?;
         catalog::declare_stream(name, closed)?;
+        let comes_back = catalog::take_stream(name)?;
+        transaction::with(|t| t.peers_changed |= comes_back);
         Ok(Datum::from(table))
     }
 }
@@ -87,6 +89,7 @@ sql_function! {
             run::database()?.raise_lane_floor();
             drops::allowed(|| catalog::drop_table(table))
         })?;
+        leave(name)?;
         Ok(call.void())
     }
 }
@@ -102,8 +105,16 @@ sql_function! {
             run::database()?.raise_lane_floor();
             drops::allowed(|| catalog::detach_table(table))
         })?;
+        leave(name)?;
         Ok(Datum::from(table))
     }
+}
+
+/// A stream is here no longer: it is taken from nobody, and sessions with peers begin anew.
+fn leave(name: &str) -> Result<()> {
+    let is_new = catalog::leave_stream(name)?;
+    transaction::with(|t| t.peers_changed |= is_new);
+    Ok(())
 }
 
 /// The table of a stream that the caller may drop or detach: administrators may, of what they own.
@@ -198,19 +209,25 @@ pub fn name_of_site(site: &gundb_core::SiteId) -> Result<String> {
     Ok(given.unwrap_or_else(|| site.0.simple().to_string().chars().take(8).collect()))
 }
 
+/// Refuses what cannot name a site.
+pub fn check_site_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty()
+        && name.len() <= 63
+        && !name.chars().any(|c| c.is_control() || c == '/')
+        && uuid::Uuid::parse_str(name).is_err();
+    if !fits {
+        return Err(Error::new(state::INVALID_NAME, format!("\"{name}\" cannot name a site"))
+            .hint("A site's name has 1 to 63 bytes, no control characters and no /, and is no uuid.")
+            .into());
+    }
+    Ok(())
+}
+
 sql_function! {
     /// `set_site_name(name)`
     fn gundb_set_site_name(call) {
         let name = call.required(call.text(0), "name")?;
-        let fits = !name.is_empty()
-            && name.len() <= 63
-            && !name.chars().any(|c| c.is_control() || c == '/')
-            && uuid::Uuid::parse_str(name).is_err();
-        if !fits {
-            return Err(Error::new(state::INVALID_NAME, format!("\"{name}\" cannot name a site"))
-                .hint("A site's name has 1 to 63 bytes, no control characters and no /, and is no uuid.")
-                .into());
-        }
+        check_site_name(name)?;
         let site = run::site()?;
         if catalog::site_name(&site)?.as_deref() != Some(name) {
             catalog::name_site(&site, name)?;
@@ -226,7 +243,7 @@ sql_function! {
 
 /// Locks every appender out of every stream until the end of the transaction, and says which streams there are. The
 /// system stream comes last: an appender that holds a stream may still have to read definitions.
-fn lock_all_streams() -> Result<Vec<catalog::StreamTable>> {
+pub fn lock_all_streams() -> Result<Vec<catalog::StreamTable>> {
     catalog::lock_streams()?;
     let mut streams = crate::spi::with_latest_snapshot(catalog::streams)?;
     streams.sort_by_key(|stream| stream.name == SYSTEM_STREAM);
@@ -239,7 +256,14 @@ fn lock_all_streams() -> Result<Vec<catalog::StreamTable>> {
 sql_function! {
     /// `reset()`
     fn gundb_reset(call) {
+        if catalog::has_peered()? {
+            return Err(Error::new(state::WRONG_STATE, "this site has, or had, peers")
+                .detail("What it has written may be elsewhere, and would come back.")
+                .hint("Test suites that need gundb.reset() leave peers out; CREATE DATABASE … TEMPLATE gives a fresh one fast.")
+                .into());
+        }
         as_owner(|| {
+            catalog::lock_applied()?;
             let streams = lock_all_streams()?;
             for stream in streams.iter().filter(|stream| stream.name != SYSTEM_STREAM) {
                 as_table_owner(stream.table, || drops::allowed(|| catalog::truncate(stream.table)))?;

@@ -179,7 +179,20 @@ fn flush() -> Result<()> {
         return Ok(());
     }
     // SAFETY: flushes what has been written so far.
-    try_pg(|| unsafe { XLogFlush(GetXLogInsertRecPtr()) })
+    unsafe {
+        let end = end_of_log(GetXLogInsertRecPtr(), pg_sys::wal_segment_size as u64);
+        try_pg(|| XLogFlush(end))
+    }
+}
+
+/// Where the last record ends, given where the next begins: on a new page that is behind the page's header, which nobody
+/// has written yet, and to flush up to there is an error.
+fn end_of_log(next: u64, segment: u64) -> u64 {
+    const SHORT_HEADER: u64 = 24;
+    const LONG_HEADER: u64 = 40;
+    let page = next % u64::from(pg_sys::XLOG_BLCKSZ);
+    let header = if next % segment == page { LONG_HEADER } else { SHORT_HEADER };
+    if page == header { next - page } else { next }
 }
 
 /// The event never came to be stamped.

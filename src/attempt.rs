@@ -1,11 +1,11 @@
 //! Work that may fail without the transaction failing: in a subtransaction, which is rolled back if it does.
 //!
-//! Must hold: only what a user's trigger or constraint, or a lock held too long, can raise is caught. A cancel, a
-//! shutdown, a lack of memory, a serialization failure or a defect ends the transaction, as everywhere.
+//! Must hold: only what a user's trigger or constraint, or a lock held too long, can raise is caught ([`Nature`]). A
+//! cancel, a shutdown, a lack of memory, a serialization failure or a defect ends the transaction, as everywhere.
 //!
 //! Unsafe: a setting.
 
-use crate::error::{Failure, Result};
+use crate::error::{Nature, Result};
 use crate::subtransaction;
 use pgrx::pg_sys;
 
@@ -33,18 +33,9 @@ pub fn attempt<T>(patience: Patience, f: impl FnOnce() -> Result<T>) -> Result<c
     })?;
     match outcome {
         Ok(value) => Ok(Ok(value)),
-        Err(failure) => reason(&failure).map(Err).ok_or(failure),
+        Err(failure) if failure.nature() == Nature::Ending => Err(failure),
+        Err(failure) => Ok(Err(Why { reason: failure.message(), sqlstate: failure.sqlstate() })),
     }
-}
-
-/// What is said of a failure that may be caught.
-fn reason(failure: &Failure) -> Option<Why> {
-    const NEVER: [&str; 5] = ["53", "57", "58", "XX", "40001"];
-    let sqlstate = failure.sqlstate();
-    // Of ours only that a trigger left a row out.
-    let ours = matches!(failure, Failure::Own(_)) && sqlstate != "09000";
-    let passes = ours || NEVER.iter().any(|class| sqlstate.starts_with(class));
-    (!passes).then(|| Why { reason: failure.message(), sqlstate })
 }
 
 /// How long a moment is, in milliseconds: less than `deadlock_timeout`, so that who waits no longer is never the victim

@@ -102,6 +102,7 @@ impl core::fmt::Debug for PgError {
 // pgrx's guarded ones, because a guarded one would catch the very error that is being raised.
 unsafe extern "C-unwind" {
     fn errstart(elevel: c_int, domain: *const c_char) -> bool;
+    fn PostmasterIsAliveInternal() -> bool;
     fn errcode(sqlerrcode: c_int) -> c_int;
     fn errmsg_internal(fmt: *const c_char, ...) -> c_int;
     fn errdetail_internal(fmt: *const c_char, ...) -> c_int;
@@ -157,6 +158,16 @@ pub fn objection() -> Option<Stop> {
 pub fn check_interrupts() -> Result<(), Failure> {
     // SAFETY: PostgreSQL's own answer, where a longjmp is caught.
     try_pg(|| unsafe { ProcessInterrupts() })
+}
+
+/// Ends this process if the postmaster is gone: while it works, no other server can start on its files. PostgreSQL looks where
+/// it waits; who has one thing to do after the other, as at the receiving end of a pipeline, never does.
+pub fn end_if_orphaned() -> Result<(), Failure> {
+    // SAFETY: PostgreSQL's own answer.
+    if unsafe { PostmasterIsAliveInternal() } {
+        return Ok(());
+    }
+    report(pgrx::PgLogLevel::FATAL, Error::new(b"57P01", "terminating connection due to unexpected postmaster exit"))
 }
 
 /// What is left of a failure once every Rust value is gone: plain pointers into PostgreSQL's memory.

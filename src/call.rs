@@ -71,6 +71,10 @@ impl Call {
         self.arg(i).map(|datum| datum.value() as i64)
     }
 
+    pub fn float8(&self, i: usize) -> Option<f64> {
+        self.arg(i).map(|datum| f64::from_bits(datum.value() as u64))
+    }
+
     pub fn int4(&self, i: usize) -> Option<i32> {
         self.arg(i).map(|datum| datum.value() as i32)
     }
@@ -155,12 +159,22 @@ impl Call {
 
     /// A set-returning function's rows, kept in PostgreSQL's tuplestore.
     pub fn rows(&self) -> RowSet {
+        self.row_set(0)
+    }
+
+    /// As [`Call::rows`], of a function whose rows are single values.
+    pub fn values(&self) -> RowSet {
+        // SRF_SINGLE_USE_EXPECTED, later named MAT_SRF_USE_EXPECTED_DESC.
+        self.row_set(1)
+    }
+
+    fn row_set(&self, flags: u32) -> RowSet {
         // SAFETY: sets up the result of a function declared as SETOF or TABLE.
         unsafe {
             #[cfg(feature = "pg15")]
-            pg_sys::SetSingleFuncCall(self.fcinfo, 0);
+            pg_sys::SetSingleFuncCall(self.fcinfo, flags);
             #[cfg(not(feature = "pg15"))]
-            pg_sys::InitMaterializedSRF(self.fcinfo, 0);
+            pg_sys::InitMaterializedSRF(self.fcinfo, flags);
             RowSet { info: (*self.fcinfo).resultinfo.cast() }
         }
     }

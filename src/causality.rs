@@ -27,6 +27,7 @@ fn with_scan<T>(table: &StreamTable, f: impl FnOnce(&mut Scan) -> T) -> Result<T
 /// That no event of this dot is here.
 pub fn no_event(dot: &Dot) -> Error {
     Error::new(state::UNDEFINED_OBJECT, format!("this site does not hold the event {dot}"))
+        .hint("Wait until it has arrived; gundb.site_clock() says what is held.")
 }
 
 /// The event that a dot names, if the caller may read its stream.

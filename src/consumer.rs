@@ -74,7 +74,7 @@ sql_function! {
     fn gundb_consume(call) {
         let name = call.required(call.text(0), "name")?;
         let rows_max = read::rows_max(Some(call.int4(1).unwrap_or(100)))?;
-        let mut wait_ms = interval_ms(call.arg(2))?;
+        let mut wait_ms = interval_ms(call.arg(2), "wait")?;
         let rows = call.rows();
         let consumer = catalog::lock_consumer(name)?;
         let query = read::Query {
@@ -118,14 +118,14 @@ sql_function! {
 }
 
 /// An interval argument in milliseconds; months count as 30 days.
-fn interval_ms(datum: Option<pg_sys::Datum>) -> Result<i64> {
+pub fn interval_ms(datum: Option<pg_sys::Datum>, name: &str) -> Result<i64> {
     let Some(datum) = datum else { return Ok(0) };
     // SAFETY: declared as interval.
     let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
     let days = i64::from(interval.month) * 30 + i64::from(interval.day);
     let ms = days.saturating_mul(86_400_000).saturating_add(interval.time / 1000);
     if ms < 0 {
-        return Err(Error::new(state::INVALID_PARAMETER, "wait must not be negative").into());
+        return Err(Error::new(state::INVALID_PARAMETER, format!("{name} must not be negative")).into());
     }
     Ok(ms)
 }

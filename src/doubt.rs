@@ -13,6 +13,8 @@ pub enum Waiting {
     Late,
     /// Transactions of other sites.
     Staged,
+    /// Streams that were declared elsewhere and may lack a table here.
+    Declared,
 }
 
 /// Whether some wait, in shared memory.

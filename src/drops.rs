@@ -18,6 +18,13 @@ const DEFAULTS: Oid = unsafe { core::mem::transmute::<u32, Oid>(2604) };
 
 thread_local! {
     static ALLOWED: Cell<bool> = const { Cell::new(false) };
+    /// Whether the last statement was a DROP TRIGGER: only for what a message says.
+    static IS_OF_TRIGGER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A statement is about to run.
+pub fn note_statement(drops_trigger: bool) {
+    IS_OF_TRIGGER.set(drops_trigger);
 }
 
 static mut PREVIOUS: pg_sys::object_access_hook_type = None;
@@ -67,8 +74,8 @@ unsafe extern "C-unwind" fn object_access(
             return;
         }
         match class {
-            // A table's triggers go before the table does, so the stamp trigger stands for its stream.
-            pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_stream(object)),
+            // A table's triggers go before the table does, so a trigger of gundb's stands for its table.
+            pg_sys::TriggerRelationId if !ALLOWED.get() => boundary::entry(|| refuse_trigger(object)),
             DEFAULTS if !ALLOWED.get() && is_default_of_state(object) => boundary::entry(|| refuse_default(object)),
             // A primary key may be dropped by its index alone, or by its constraint, which takes the index along. What
             // PostgreSQL drops for its own ends, as REINDEX CONCURRENTLY does, has been replaced.
@@ -154,26 +161,41 @@ fn refuse_default(default: Oid) -> Result<()> {
         .into())
 }
 
-/// Raises if the trigger is a stream's stamp.
-fn refuse_stream(trigger: Oid) -> Result<()> {
+/// Raises if the trigger is one that gundb needs: it is dropped for itself, or its table is.
+fn refuse_trigger(trigger: Oid) -> Result<()> {
     if catalog::find_extension()?.is_none() {
         return Ok(());
     }
+    let alone = IS_OF_TRIGGER.get();
+    let refused = |what: String| Error::new(state::IMMUTABLE, what);
     if let Some(label) = catalog::view_of_trigger(trigger)? {
-        return Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it is a view of gundb"))
+        let what = match alone {
+            true => format!("cannot drop the trigger that keeps others from writing to view {label} of gundb"),
+            false => format!("cannot drop table {label}: it is a view of gundb"),
+        };
+        return Err(refused(what)
             .hint("To drop the view: SELECT gundb.drop_view('name'). To remove gundb: SELECT gundb.uninstall().")
             .into());
     }
-    if let Some(label) = catalog::maintained_by(trigger)? {
-        return Err(Error::new(
-            state::IMMUTABLE,
-            format!("cannot drop the trigger that maintains the views of {label}"),
-        )
-        .hint("It goes with the last view: SELECT gundb.drop_view('name').")
+    if let Some((label, name)) = catalog::maintained_by(trigger)? {
+        return Err(match alone {
+            true => refused(format!("cannot drop the trigger that maintains the views of {label}"))
+                .hint("It goes with the last view: SELECT gundb.drop_view('name')."),
+            false => refused(match name {
+                Some(name) => format!("cannot drop table {label}: it holds the stream \"{name}\", which has views"),
+                None => format!("cannot drop table {label}: it holds a stream, which has views"),
+            })
+            .hint(
+                "Drop the views first, with SELECT gundb.drop_view('name'), then the stream and its events, with \
+                     SELECT gundb.drop_stream('name'). To remove gundb: SELECT gundb.uninstall().",
+            ),
+        }
         .into());
     }
     let Some((label, name)) = catalog::stream_of_trigger(trigger)? else { return Ok(()) };
-    Err(Error::new(state::IMMUTABLE, format!("cannot drop table {label}: it holds the stream \"{name}\""))
-        .hint(WAYS_OUT)
-        .into())
+    let what = match alone {
+        true => format!("cannot drop the trigger that stamps the events of {label}"),
+        false => format!("cannot drop table {label}: it holds the stream \"{name}\""),
+    };
+    Err(refused(what).hint(WAYS_OUT).into())
 }

@@ -47,13 +47,51 @@ impl Failure {
         }
     }
 
-    /// Whether it says something of the moment (a cancel, a conflict, what the server lacks) and nothing of what was
-    /// done: the same may go well at another time.
-    pub fn is_of_the_moment(&self) -> bool {
+    /// What a failure says of what was being written. This is the one place that judges it: reducers, rows of views and
+    /// what is applied of others all ask here.
+    pub fn nature(&self) -> Nature {
         let sqlstate = self.sqlstate();
-        // Lost connections; conflicts; a lack of memory or disk; an operator's intervention; the system; damaged data.
-        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-        CLASSES.contains(&&sqlstate[..2]) || ["55P03", "XX001", "XX002"].contains(&sqlstate.as_str())
+        match self {
+            // gundb's own say that it cannot go on, or should not; but for one, that a trigger of the user's took a row.
+            Failure::Own(_) if sqlstate == "09000" => Nature::Refusal,
+            Failure::Own(_) => Nature::Ending,
+            Failure::Postgres(_) => Nature::of(&sqlstate),
+        }
+    }
+}
+
+/// What a failure says of what was being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// The row, or the event, is not taken: it can wait, pending, and everything else goes on. It is tried again when
+    /// somebody asks for it.
+    Refusal,
+    /// Something is held, or out of reach, and will not always be. A transaction fails that appends, so that it is run
+    /// again; what comes from others is put off, and tried again without asking.
+    Passing,
+    /// It is the transaction, the session, the server or the disk: nothing is caught.
+    Ending,
+}
+
+impl Nature {
+    fn of(sqlstate: &str) -> Nature {
+        match (&sqlstate[..2], sqlstate) {
+            // Serialization: the transaction has seen what is no more, whatever it does.
+            (_, "40001") => Nature::Ending,
+            // Other conflicts: a deadlock's victim; a lock not had in time, or not waited for; an object in use.
+            ("40", _) | (_, "55P03" | "55006") => Nature::Passing,
+            // A server that a trigger reaches for is out of reach, or read-only: this transaction is not, or it would not
+            // have come so far. Or a configuration file, or a snapshot too old.
+            ("08" | "25" | "F0" | "72", _) => Nature::Passing,
+            // A lack of memory, disk or connections; an operator's word, be it a cancel, a timeout or a shutdown; the
+            // operating system and its disks.
+            ("53" | "57" | "58", _) => Nature::Ending,
+            // Damaged data must not be covered up.
+            (_, "XX001" | "XX002") => Nature::Ending,
+            // What was written, then. XX000 too: a function of the user's raises it, or PostgreSQL for its sake (an object
+            // that is gone, elog in C); a defect that gundb itself finds is its own failure, above.
+            _ => Nature::Refusal,
+        }
     }
 }
 
@@ -67,6 +105,7 @@ impl From<Error> for Failure {
 
 /// The SQLSTATEs in use: PostgreSQL's first, then ours.
 pub mod state {
+    pub const COMPLETED: &[u8; 5] = b"00000";
     pub const FEATURE_NOT_SUPPORTED: &[u8; 5] = b"0A000";
     pub const INVALID_PARAMETER: &[u8; 5] = b"22023";
     pub const INVALID_TEXT: &[u8; 5] = b"22P02";
@@ -75,13 +114,16 @@ pub mod state {
     pub const NOT_NULL: &[u8; 5] = b"23502";
     pub const UNIQUE: &[u8; 5] = b"23505";
     pub const CHECK: &[u8; 5] = b"23514";
+    pub const NO_CONNECTION: &[u8; 5] = b"08003";
     pub const READ_ONLY: &[u8; 5] = b"25006";
     pub const WRONG_STATE: &[u8; 5] = b"55000";
+    pub const OBJECT_IN_USE: &[u8; 5] = b"55006";
     pub const PRIVILEGE: &[u8; 5] = b"42501";
     pub const NAME_TOO_LONG: &[u8; 5] = b"42622";
     pub const INVALID_NAME: &[u8; 5] = b"42602";
     pub const DUPLICATE_OBJECT: &[u8; 5] = b"42710";
     pub const UNDEFINED_OBJECT: &[u8; 5] = b"42704";
+    pub const UNDEFINED_TABLE: &[u8; 5] = b"42P01";
     pub const DEPENDENT_OBJECTS: &[u8; 5] = b"2BP01";
     pub const WRONG_OBJECT: &[u8; 5] = b"42809";
     pub const TOO_LARGE: &[u8; 5] = b"54000";

@@ -69,6 +69,11 @@ pub fn lock_epochs() -> Result<()> {
     lock(tag(0, 0, EPOCH_TAG))
 }
 
+/// Waits for every other transaction that takes in what was imported. Before [`lock_origins`], by whoever takes both.
+pub fn lock_imported() -> Result<()> {
+    lock(tag(0, 1, EPOCH_TAG))
+}
+
 /// 32 bits that stand for a site, or a text.
 pub fn hash(bytes: &[u8]) -> u32 {
     unsafe extern "C-unwind" {
@@ -111,13 +116,7 @@ pub unsafe fn hold(
         Some(head) => Held { lane, seq: head.seq, chain: head.chain },
         None => Held { lane, seq: 0, chain: Chain::genesis(*site, stream.id, lane) },
     };
-    transaction::with(|t| {
-        // After a rollback to a savepoint the lane may have been another's meanwhile.
-        if head.is_none_or(|head| Some(head.xact) != t.xact) {
-            t.took_empty(stream.table, lane);
-        }
-        t.hold(stream.table, held);
-    });
+    transaction::with(|t| t.hold(stream.table, held));
     Ok(held)
 }
 

@@ -6,14 +6,15 @@
 //! |---|---|
 //! | `boundary`, `error` | the border to PostgreSQL's errors; what gundb says |
 //! | `subtransaction`, `attempt` | work that can be undone; work that may fail |
-//! | `call`, `spi`, `scan`, `jsonb` | reading and writing PostgreSQL's values, statements and rows |
+//! | `call`, `spi`, `scan`, `jsonb`, `jsonb_form` | reading and writing PostgreSQL's values, statements and rows |
 //! | `catalog` | every statement against gundb's own tables |
-//! | `shared`, `doubt`, `transaction`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a table, a plan |
+//! | `shared`, `doubt`, `transaction`, `recent`, `stream`, `statement` | what is remembered: for a life of the server, a transaction, a statement, a table, a plan |
 //! | `view` | tables of current state, maintained in the transaction that appends |
 //! | `types`, `crdt`, `aggregate` | gundb's types and their functions |
 //! | `run`, `lane`, `stamp`, `span`, `epoch`, `duplicate`, `heads` | how a row becomes an event |
 //! | `append`, `revert`, `read`, `causality` | what is done with events |
 //! | `apply` | events of other sites, and of earlier runs, into this database |
+//! | `replication` | exchanging events with other sites |
 
 mod admin;
 mod aggregate;
@@ -33,11 +34,15 @@ mod epoch;
 mod error;
 mod heads;
 mod jsonb;
+mod jsonb_form;
 mod lane;
 mod launcher;
 mod loading;
+mod mailbox;
 mod random;
 mod read;
+mod recent;
+mod replication;
 mod restore;
 mod revert;
 mod run;

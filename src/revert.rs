@@ -91,7 +91,9 @@ fn revert(name: &str, table: Oid, mut ids: Vec<Uuid>) -> Result<Vec<Appended>> {
     for id in ids {
         let Some(key) = keys.get(&id).cloned() else {
             let why = format!("stream \"{name}\" holds no event with id {id}");
-            return Err(Error::new(state::UNDEFINED_OBJECT, why).into());
+            return Err(Error::new(state::UNDEFINED_OBJECT, why)
+                .hint("The ids are those of events that you may read here: in the column \"id\" of the stream's table.")
+                .into());
         };
         let held = reverts_held(&stream, &id)?;
         let last = held.last().map_or(id, |(_, revert)| *revert);

@@ -95,10 +95,7 @@ fn draw(database: &Database) -> Result<()> {
         Some((site, _)) => *site.0.as_bytes(),
         None => random_site()?,
     };
-    let mut run = 0;
-    while run == 0 {
-        run = u64::from_be_bytes(random::bytes::<8>()?) >> 16;
-    }
+    let run = random_run()?;
     let started = Hlc::tick(mark, now_ms()).ok_or_else(end_of_time)?;
     let mut candidate = Running::default();
     candidate.extension = extension;
@@ -114,8 +111,17 @@ fn draw(database: &Database) -> Result<()> {
     Ok(())
 }
 
+/// A run's number is random, and not zero.
+pub fn random_run() -> Result<u64> {
+    let mut run = 0;
+    while run == 0 {
+        run = u64::from_be_bytes(random::bytes::<8>()?) >> 16;
+    }
+    Ok(run)
+}
+
 /// A site's id is a random uuid (version 4).
-fn random_site() -> Result<[u8; 16]> {
+pub fn random_site() -> Result<[u8; 16]> {
     let mut bytes = random::bytes::<16>()?;
     bytes[6] = (bytes[6] & 0x0F) | 0x40;
     bytes[8] = (bytes[8] & 0x3F) | 0x80;
@@ -171,12 +177,17 @@ pub fn site_of_writer() -> Result<SiteId> {
     site()
 }
 
+/// This site, if it ever had a run.
+pub fn site_if_any() -> Result<Option<SiteId>> {
+    match database()?.site() {
+        Some(site) => Ok(Some(site)),
+        None => Ok(catalog::last_run()?.map(|(site, _)| site)),
+    }
+}
+
 /// This site: known from its last run, so also on a standby. Opens a run, and so writes, where there never was one.
 pub fn site() -> Result<SiteId> {
-    if let Some(site) = database()?.site() {
-        return Ok(site);
-    }
-    if let Some((site, _)) = catalog::last_run()? {
+    if let Some(site) = site_if_any()? {
         return Ok(site);
     }
     open()?.0.site().ok_or_else(|| internal("a run was opened without a site"))

@@ -76,6 +76,9 @@ pub enum As {
 /// An event as it is stored. Lives until the next one is read.
 pub struct Stored<'a> {
     pub mark: Mark,
+    pub xact: Hlc,
+    pub chain: Chain,
+    pub salt: [u8; 16],
     pub id: Uuid,
     pub kind: &'a str,
     pub key: Option<&'a str>,
@@ -202,6 +205,9 @@ unsafe fn stored<'a>(slot: *mut pg_sys::TupleTableSlot) -> Stored<'a> {
                 seq: values[column::SEQ].value() as u64,
                 epoch: values[column::EPOCH].value() as u64,
             },
+            xact: stored_hlc(values[column::XACT].value() as i64),
+            chain: Chain(sixteen(values[column::CHAIN])),
+            salt: sixteen(values[column::SALT]),
             id: Uuid::from_bytes(sixteen(values[column::ID])),
             kind: text_of(values[column::TYPE]),
             key: (!nulls[column::KEY]).then(|| text_of(values[column::KEY])),

@@ -7,6 +7,7 @@
 //! the floor is never handed out. Nothing under a spinlock allocates, raises or waits.
 
 use crate::doubt::{Doubt, Waiting};
+use crate::mailbox::{Mailbox, ShortText};
 use crate::settings;
 use crate::view::cost::Costs;
 use gundb_core::{Hlc, SiteId};
@@ -14,11 +15,16 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spinlock::PgSpinLock;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use uuid::Uuid;
 
 /// Streams named to the worker one by one; beyond that it looks at all of them.
 pub const NEWS_MAX: usize = 64;
+
+/// Comparisons that may wait for the worker; of more, the oldest is not made.
+const COMPARISONS_MAX: usize = 8;
+/// Offences that may wait to be noted; of more, the oldest is not.
+const OFFENCES_MAX: usize = 4;
 
 /// One database's slot.
 pub struct Database {
@@ -38,10 +44,18 @@ pub struct Database {
     held_off: AtomicU32,
     /// Whether rows may bring their coordinates; ends with the first append.
     restoring: AtomicBool,
+    /// Grows whenever peers, or what they may do, have changed.
+    peers_generation: AtomicU32,
+    /// Grows whenever somebody asks to exchange at once.
+    syncs_asked: AtomicU32,
+    comparisons: PgSpinLock<Mailbox<ComparisonAsked, COMPARISONS_MAX>>,
+    offences: PgSpinLock<Mailbox<OffenceMet, OFFENCES_MAX>>,
     /// Whether keys of views wait to be merged again.
     late: Doubt,
     /// Whether transactions of other sites wait.
     staged: Doubt,
+    /// Whether streams of others may lack a table here.
+    declared: Doubt,
     /// Consumers that wait for news.
     waiters: core::cell::UnsafeCell<pg_sys::ConditionVariable>,
 }
@@ -104,6 +118,12 @@ struct News {
     len: usize,
     all: bool,
 }
+
+/// A comparison with a peer that was asked for: a token, and the peer's name.
+pub type ComparisonAsked = (i64, ShortText<63>);
+
+/// What a site that dials in has brought that cannot be: its role and uuid, and why.
+pub type OffenceMet = (u32, [u8; 16], ShortText<400>);
 
 // SAFETY: plain data without pointers into one process; always behind the spinlock.
 unsafe impl pgrx::PGRXSharedMemory for Running {}
@@ -239,8 +259,13 @@ unsafe extern "C-unwind" fn startup() {
                     wanted: AtomicBool::new(false),
                     held_off: AtomicU32::new(0),
                     restoring: AtomicBool::new(false),
+                    peers_generation: AtomicU32::new(0),
+                    syncs_asked: AtomicU32::new(0),
+                    comparisons: PgSpinLock::new(Mailbox::EMPTY),
+                    offences: PgSpinLock::new(Mailbox::EMPTY),
                     late: Doubt::unknown(),
                     staged: Doubt::unknown(),
+                    declared: Doubt::unknown(),
                     waiters: core::mem::zeroed(),
                 });
                 pg_sys::ConditionVariableInit((*slot).waiters.get());
@@ -334,6 +359,8 @@ pub fn is_held_off(oid: pg_sys::Oid) -> bool {
 pub fn hold_off(oid: pg_sys::Oid) -> bool {
     let Some(slot) = database_by_oid(oid) else { return false };
     slot.held_off.fetch_add(1, Ordering::AcqRel);
+    // A worker that starts just now has not said that it is there, or sees that it is held off.
+    fence(Ordering::SeqCst);
     let pid = slot.worker_pid();
     if pid != 0 {
         // SAFETY: SIGTERM to our own worker, which leaves; PostgreSQL's statement waits for it to be gone.
@@ -363,6 +390,7 @@ pub fn forget_database(oid: pg_sys::Oid) {
         *slot.running.lock() = Running::default();
         slot.late.forget();
         slot.staged.forget();
+        slot.declared.forget();
         slot.wanted.store(false, Ordering::Release);
         slot.held_off.store(0, Ordering::Release);
         slot.oid.store(0, Ordering::Relaxed);
@@ -453,6 +481,7 @@ impl Database {
         match what {
             Waiting::Late => &self.late,
             Waiting::Staged => &self.staged,
+            Waiting::Declared => &self.declared,
         }
     }
 
@@ -536,6 +565,60 @@ impl Database {
             // SAFETY: a latch of the PGPROC array, which stays mapped; setting another process's is allowed.
             unsafe { pg_sys::SetLatch(latch) };
         }
+    }
+
+    /// Peers, or what they may do, have changed, and that has committed. Never raises.
+    pub fn peers_changed(&self) {
+        self.peers_generation.fetch_add(1, Ordering::AcqRel);
+        // Other streams may be taken now.
+        self.declared.begin();
+        self.declared.end();
+        // A copy of a database has peers before the launcher has heard of it.
+        want(pg_sys::Oid::from(self.oid.load(Ordering::Acquire)));
+        self.call_worker();
+    }
+
+    /// Grows whenever peers, or what they may do, have changed.
+    pub fn peers_generation(&self) -> u32 {
+        self.peers_generation.load(Ordering::Acquire)
+    }
+
+    /// Asks the worker to exchange with all peers at once.
+    pub fn ask_sync(&self) {
+        self.syncs_asked.fetch_add(1, Ordering::AcqRel);
+        self.call_worker();
+    }
+
+    /// Grows whenever somebody asks to exchange at once.
+    pub fn syncs_asked(&self) -> u32 {
+        self.syncs_asked.load(Ordering::Acquire)
+    }
+
+    /// Asks the worker to compare with a peer; what comes of it is filed under the token.
+    pub fn ask_comparison(&self, token: i64, peer: &str) {
+        self.comparisons.lock().put((token, ShortText::of(peer)));
+        self.call_worker();
+    }
+
+    /// The comparisons that were asked for since the last call.
+    pub fn take_comparisons(&self) -> Mailbox<ComparisonAsked, COMPARISONS_MAX> {
+        self.comparisons.lock().take()
+    }
+
+    /// Tells the worker what a session has met, whose transaction will be rolled back.
+    pub fn tell_offence(&self, role: pg_sys::Oid, site: SiteId, why: &str) {
+        self.offences.lock().put((role.to_u32(), *site.0.as_bytes(), ShortText::of(why)));
+        self.call_worker();
+    }
+
+    /// What sessions have met since the last call.
+    pub fn take_offences(&self) -> Mailbox<OffenceMet, OFFENCES_MAX> {
+        self.offences.lock().take()
+    }
+
+    /// Whether the worker was called and has not looked yet.
+    pub fn is_called(&self) -> bool {
+        self.worker_called.load(Ordering::Acquire)
     }
 
     /// The extension was made or dropped, and that has committed.

@@ -507,6 +507,21 @@ impl Row {
         self.uuid(column).map(Chain)
     }
 
+    pub fn dot(&self, column: usize) -> Option<gundb_core::Dot> {
+        // SAFETY: the statement's author knows that the column is gundb.dot, 48 bytes.
+        let bytes = self.datum(column).map(|datum| unsafe { *datum.cast_mut_ptr::<[u8; 48]>() })?;
+        gundb_core::Dot::from_bytes(&bytes).ok()
+    }
+
+    /// The texts of an array without NULLs.
+    pub fn text_array(&self, column: usize) -> Option<Vec<String>> {
+        // SAFETY: the statement's author knows that the column is text[].
+        let elements =
+            self.datum(column).map(|datum| unsafe { crate::call::array_elements(datum, pg_sys::TEXTOID) })?;
+        // SAFETY: elements of a text array.
+        elements.into_iter().map(|element| element.map(|datum| unsafe { text_of(datum) }.to_owned())).collect()
+    }
+
     pub fn clock(&self, column: usize) -> Result<Option<Clock>> {
         // SAFETY: as for `text`.
         let Some(bytes) = self.datum(column).map(|datum| unsafe { bytes_of(datum) }) else {

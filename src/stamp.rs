@@ -13,13 +13,14 @@
 use crate::boundary::try_pg;
 use crate::error::{Error, Result, internal, state};
 use crate::jsonb::{self, JsonbError};
-use crate::scan::{column, sixteen, to_stored};
+use crate::scan::{Stored, column, sixteen, to_stored};
 use crate::spi::{bytes_of, text_of};
 use crate::statement::{self, OnConflict};
 use crate::stream::{self, Stream};
 use crate::transaction::{Held, Stamped};
 use crate::{apply, boundary, catalog, drops, duplicate, lane, random, restore, run, settings, transaction};
 use gundb_core::chain::{Header, content_hash};
+use gundb_core::fold::Mark;
 use gundb_core::json::Printer;
 use gundb_core::schema::{CheckError, STEPS_MAX, Stop};
 use gundb_core::{Run, SiteId};
@@ -150,7 +151,7 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
             .hint("The type says what happened, as a name; what there is to tell goes into data.")
             .into());
         }
-        let data = required(values, nulls, column::DATA, &stream)?;
+        let data = bytes_of(required(values, nulls, column::DATA, &stream)?);
         let key = (!nulls[column::KEY]).then(|| text_of(values[column::KEY]));
         if let Some(key) = key.filter(|key| key.len() > KEY_MAX_BYTES) {
             return Err(Error::new(
@@ -182,7 +183,7 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
         // Both texts count against one limit.
         let limit = settings::max_event_bytes().saturating_sub(key.map_or(0, str::len));
         let (data_memory, meta_memory) = TEXTS.take();
-        let data_text = print(bytes_of(data), limit, data_memory)?;
+        let data_text = print(data, limit, data_memory)?;
         let meta = if nulls[column::META] { None } else { Some(bytes_of(values[column::META])) };
         let meta = actor(meta, &mut values[column::META])?;
         let mut meta_text = meta_memory;
@@ -226,8 +227,14 @@ unsafe fn stamp_row(trigger: &pg_sys::TriggerData, values: &mut [Datum], nulls: 
             t.gave_ids |= given_id.is_some();
             if may_vanish {
                 t.let_go(stream.table);
-            } else {
-                t.hold(stream.table, Held { lane: held.lane, seq, chain });
+                return;
+            }
+            t.hold(stream.table, Held { lane: held.lane, seq, chain });
+            if !stream.views.is_empty() {
+                let mark = Mark { hlc: stamp.hlc, site, lane: held.lane, seq, epoch: stamp.epoch };
+                let meta = meta.unwrap_or(EMPTY_CONTENT);
+                let id = Uuid::from_bytes(id);
+                t.keep(stream.table, &Stored { mark, xact, chain, salt, id, kind, key, data, meta });
             }
         });
         if data_text.capacity().max(meta_text.capacity()) <= TEXT_KEPT_BYTES {
@@ -260,6 +267,9 @@ pub const TYPE_MAX_BYTES: usize = 255;
 /// The jsonb `{}`: a varlena of eight bytes whose container has no pairs.
 #[repr(C, align(8))]
 struct EmptyObject([u32; 2]);
+
+/// What follows its header.
+const EMPTY_CONTENT: &[u8] = &0x2000_0000u32.to_ne_bytes();
 
 static EMPTY_OBJECT: EmptyObject = EmptyObject([if cfg!(target_endian = "little") { 8 << 2 } else { 8 }, 0x2000_0000]);
 

@@ -76,6 +76,7 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
             known.retain(|_, stream| stream.views.iter().all(|view| view.relation != relation));
         }
     });
+    crate::view::table_changed(relation);
     if catalog::depends_on(relation) {
         catalog::forget();
     }

@@ -6,6 +6,9 @@
 
 use crate::doubt::Waiting;
 use crate::error::{Error, Failure, Result, state};
+use crate::recent::Recent;
+use crate::replication::session;
+use crate::scan::Stored;
 use crate::shared::Database;
 use crate::{boundary, epoch, shared, span, statement};
 use gundb_core::{Chain, Clock, Hlc, Lane, SiteId};
@@ -28,6 +31,8 @@ pub struct Transaction {
     pub xact: Option<Hlc>,
     /// By stream table.
     held: BTreeMap<u32, Held>,
+    /// What was stamped last, for the views.
+    recent: Recent,
     /// By stream table and lane: the seq that was found there.
     written: BTreeMap<(u32, Lane), u64>,
     /// By stream table and lane: the seq up to which the stream's views have what this transaction wrote.
@@ -48,6 +53,12 @@ pub struct Transaction {
     pub dropped_database: Option<pg_sys::Oid>,
     /// A database whose extension this transaction has made or dropped.
     pub extension_changed: Option<pg_sys::Oid>,
+    /// Whether it serves a session with another site.
+    pub in_session: bool,
+    /// Whether it changes peers, or what they may do.
+    pub peers_changed: bool,
+    /// Whether the run ends with it: what is appended after it is another site's.
+    pub ends_run: bool,
     /// Databases whose workers are held off until the transaction ends.
     pub held_off: Vec<pg_sys::Oid>,
     /// Calls of append that want to know what their row was given, innermost last.
@@ -60,6 +71,8 @@ pub struct Transaction {
 struct Before {
     /// Where the stack of plans stood.
     plans: statement::Mark,
+    /// As [`Transaction::written`]: a lane that was taken since is given free, and may be another's from then on.
+    written: BTreeMap<(u32, Lane), u64>,
     /// As [`Transaction::viewed`]: what the views had taken since is undone with them.
     viewed: BTreeMap<(u32, Lane), u64>,
     /// As [`Transaction::applied`], which is rolled back likewise.
@@ -93,6 +106,7 @@ thread_local! {
         RefCell::new(Transaction {
             xact: None,
             held: BTreeMap::new(),
+            recent: Recent::NONE,
             written: BTreeMap::new(),
             viewed: BTreeMap::new(),
             recorded: None,
@@ -103,6 +117,9 @@ thread_local! {
             gave_ids: false,
             dropped_database: None,
             extension_changed: None,
+            in_session: false,
+            peers_changed: false,
+            ends_run: false,
             held_off: Vec::new(),
             captures: Vec::new(),
             subtransactions: Vec::new(),
@@ -126,11 +143,18 @@ impl Transaction {
 
     pub fn let_go(&mut self, stream: pg_sys::Oid) {
         self.held.remove(&stream.to_u32());
+        self.recent.forget();
     }
 
-    /// A lane has been taken in which nothing of this transaction's stands (any more).
-    pub fn took_empty(&mut self, stream: pg_sys::Oid, lane: Lane) {
-        self.written.remove(&(stream.to_u32(), lane));
+    /// Keeps an event for the views, that was stamped and will stand in its lane unless its statement fails.
+    pub fn keep(&mut self, stream: pg_sys::Oid, event: &Stored) {
+        self.recent.keep(stream.to_u32(), event);
+    }
+
+    /// The events of a lane after `after`, if they were kept: once.
+    pub fn recent(&mut self, stream: pg_sys::Oid, lane: Lane, after: u64) -> Option<Recent> {
+        let head = self.held(stream).filter(|held| held.lane == lane).map(|held| held.seq);
+        self.recent.take(stream.to_u32(), lane, after, head)
     }
 
     /// Remembers that a lane taken at `after` has been written to.
@@ -168,6 +192,7 @@ impl Transaction {
     pub fn forget_run(&mut self) {
         self.xact = None;
         self.held.clear();
+        self.recent.forget();
         self.written.clear();
         self.viewed.clear();
         self.recorded = None;
@@ -278,6 +303,12 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
                 }
                 database.announce(ended.tables());
             }
+            if let Some(database) = (ended.peers_changed || ended.ends_run).then(shared::database).flatten() {
+                if ended.ends_run {
+                    database.end_run();
+                }
+                database.peers_changed();
+            }
             no_longer_open(&ended);
         }
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
@@ -288,6 +319,9 @@ unsafe extern "C-unwind" fn at_transaction_event(event: pg_sys::XactEvent::Type,
             }
             no_longer_open(&ended);
             statement::forget();
+            if ended.in_session {
+                session::forget();
+            }
         }
         _ => {}
     }
@@ -314,6 +348,7 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
             with(|transaction| {
                 let before = Before {
                     plans,
+                    written: transaction.written.clone(),
                     viewed: transaction.viewed.clone(),
                     applied: transaction.applied.clone(),
                     arriving: transaction.arriving.clone(),
@@ -330,8 +365,10 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
             let nest_level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
             let before = with(|transaction| {
                 transaction.held.clear();
+                transaction.recent.forget();
                 transaction.captures.retain(|capture| capture.nest_level < nest_level);
                 let before = transaction.subtransactions.pop()?;
+                transaction.written = before.written;
                 transaction.viewed = before.viewed;
                 transaction.applied = before.applied;
                 transaction.arriving = before.arriving;
@@ -340,6 +377,9 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
             });
             if let Some(plans) = before {
                 statement::reset(plans);
+            }
+            if with(|transaction| transaction.in_session) {
+                session::forget();
             }
         }
         _ => {}

@@ -5,7 +5,8 @@
 //!
 //! **Those that alter a table.** ENABLE TRIGGER makes a trigger a plain one, which `session_replication_role` can get
 //! round; those of gundb's fire always, so they are set right in the same statement. A stream's table stays logged, and a
-//! view's keeps the columns and the key by which it is maintained: an append must not fail for want of them.
+//! view's too, which keeps the columns and the key by which it is maintained, and hides nothing from its owner: an append
+//! must not fail for want of them.
 //!
 //! The hook calls on with no Rust guard in between, so that an error passes with all its fields.
 //!
@@ -13,7 +14,7 @@
 
 use crate::boundary::{self, try_pg};
 use crate::error::{Error, Result, state};
-use crate::{catalog, shared, transaction};
+use crate::{catalog, drops, shared, transaction};
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
 
@@ -62,6 +63,7 @@ unsafe extern "C-unwind" fn process_utility(
     // off is let go at the end of the transaction, which every one of these statements brings, failed or not.
     unsafe {
         let node = (*statement).utilityStmt;
+        drops::note_statement(drops_trigger(node));
         if !node.is_null() && needs_sessions_gone((*node).type_) {
             boundary::entry(|| stop_worker(node));
         }
@@ -93,16 +95,17 @@ unsafe extern "C-unwind" fn process_utility(
 /// Looks at a table that was altered: what gundb needs of it must still be there, and its triggers fire always.
 unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
     // SAFETY: a statement that has just run.
-    let (relation, enables, reshapes) = unsafe {
+    let (relation, enables, reshapes, forces) = unsafe {
         if (*node).type_ == pg_sys::NodeTag::T_RenameStmt {
             let rename = &*node.cast::<pg_sys::RenameStmt>();
             if rename.renameType != pg_sys::ObjectType::OBJECT_COLUMN {
                 return Ok(());
             }
-            (rename.relation, false, true)
+            (rename.relation, false, true, false)
         } else {
             let alter = &*node.cast::<pg_sys::AlterTableStmt>();
-            (alter.relation, any(alter, &ENABLES_TRIGGERS), any(alter, &RESHAPES))
+            let forces = any(alter, &[pg_sys::AlterTableType::AT_ForceRowSecurity]);
+            (alter.relation, any(alter, &ENABLES_TRIGGERS), any(alter, &RESHAPES), forces)
         }
     };
     const MISSING_OK: u32 = pg_sys::RVROption::RVR_MISSING_OK;
@@ -116,14 +119,38 @@ unsafe fn altered(node: *const pg_sys::Node) -> Result<()> {
         catalog::repair_triggers(Some(table))?;
     }
     // SAFETY: asks the cache.
-    if unsafe { pg_sys::get_rel_persistence(table) } as u8 == pg_sys::RELPERSISTENCE_UNLOGGED
-        && catalog::is_stream_table(table)?
-    {
+    let is_unlogged = unsafe { pg_sys::get_rel_persistence(table) } as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
+    if is_unlogged && catalog::is_stream_table(table)? {
         return Err(Error::new(state::IMMUTABLE, "cannot make a stream's table unlogged")
             .detail("A crash would take its events away.")
             .into());
     }
+    if is_unlogged && is_view(table)? {
+        return Err(Error::new(state::IMMUTABLE, "cannot make a view's table unlogged")
+            .detail("A crash would take its rows away, and nobody would make them again.")
+            .into());
+    }
+    if forces && is_view(table)? {
+        return Err(Error::new(state::IMMUTABLE, "cannot bind the owner of a view by row-level security")
+            .detail("Maintenance writes as the owner, and must see every row.")
+            .hint("Policies without FORCE bind everybody else: let nobody read the view as its owner.")
+            .into());
+    }
     if reshapes { crate::view::refuse_unfit(table) } else { Ok(()) }
+}
+
+fn is_view(table: Oid) -> Result<bool> {
+    Ok(catalog::has_views()? && catalog::view_of_table(table)?.is_some())
+}
+
+/// Whether a statement is a DROP TRIGGER.
+unsafe fn drops_trigger(node: *const pg_sys::Node) -> bool {
+    // SAFETY: a node of the parser's making, or null.
+    unsafe {
+        !node.is_null()
+            && (*node).type_ == pg_sys::NodeTag::T_DropStmt
+            && (*node.cast::<pg_sys::DropStmt>()).removeType == pg_sys::ObjectType::OBJECT_TRIGGER
+    }
 }
 
 /// Refuses a rule on a view's table: it would make something else of what maintenance writes, in silence.
@@ -133,7 +160,7 @@ unsafe fn ruled(node: *const pg_sys::Node) -> Result<()> {
     let table = try_pg(|| unsafe {
         RangeVarGetRelidExtended(relation, pg_sys::NoLock as i32, 0, None, core::ptr::null_mut())
     })?;
-    if catalog::find_extension()?.is_none() || !catalog::has_views()? || catalog::view_of_table(table)?.is_none() {
+    if catalog::find_extension()?.is_none() || !is_view(table)? {
         return Ok(());
     }
     let label = catalog::table_label(table)?;

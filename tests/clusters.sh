@@ -9,4 +9,4 @@ source tests/cluster.sh
 GUNDB_PG15=$(cluster_tree 15)
 GUNDB_PG18=$(cluster_tree 18)
 export GUNDB_PG15 GUNDB_PG18
-cargo test -p gundb-clusters -- "$@"
+cargo test -p gundb-clusters --no-fail-fast -- "$@"

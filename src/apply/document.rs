@@ -2,7 +2,8 @@
 //!
 //! Documents stand in them as texts, so that they come back to the byte.
 
-use crate::error::{Error, Result, state};
+use crate::error::{Error, Result, internal, state};
+use gundb_core::apply::{LaneHead, Waiter};
 use gundb_core::{Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, Run, SiteId, StreamId, Transaction, TransactionId};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -116,15 +117,104 @@ impl TryFrom<&EpochDocument> for EpochRecord {
     }
 }
 
-/// A transaction as text.
-pub fn write(transaction: &Transaction) -> Result<String> {
-    serde_json::to_string(&TransactionDocument::from(transaction))
-        .map_err(|why| crate::error::internal(format!("a transaction could not be written down: {why}")))
+/// A transaction whose parts are kept elsewhere.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaiterDocument {
+    site: Uuid,
+    run: u64,
+    xact: String,
+    lanes: Vec<LaneDocument>,
 }
 
-/// Reads [`write`] back.
-pub fn read(text: &str) -> Result<Transaction> {
-    let document: TransactionDocument = serde_json::from_str(text)
-        .map_err(|why| crate::error::internal(format!("a stored transaction is damaged: {why}")))?;
-    (&document).try_into()
+/// Where it begins and ends in a lane.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaneDocument {
+    first: String,
+    seq: u64,
+    hlc: String,
+    chain: String,
+}
+
+impl TryFrom<&WaiterDocument> for Waiter {
+    type Error = crate::error::Failure;
+
+    fn try_from(document: &WaiterDocument) -> Result<Waiter> {
+        let lane = |lane: &LaneDocument| -> Result<(Dot, LaneHead)> {
+            let hlc = parse("stamp", &lane.hlc)?;
+            Ok((parse("dot", &lane.first)?, LaneHead { seq: lane.seq, hlc, chain: parse("chain", &lane.chain)? }))
+        };
+        let xact = parse("transaction's stamp", &document.xact)?;
+        let id = TransactionId { site: SiteId(document.site), run: run(document.run)?, xact };
+        Ok(Waiter { id, lanes: document.lanes.iter().map(lane).collect::<Result<_>>()? })
+    }
+}
+
+impl From<&Waiter> for WaiterDocument {
+    fn from(waiter: &Waiter) -> WaiterDocument {
+        let lane = |(first, head): &(Dot, LaneHead)| LaneDocument {
+            first: first.to_string(),
+            seq: head.seq,
+            hlc: head.hlc.to_string(),
+            chain: head.chain.to_string(),
+        };
+        WaiterDocument {
+            site: waiter.id.site.0,
+            run: waiter.id.run.number(),
+            xact: waiter.id.xact.to_string(),
+            lanes: waiter.lanes.iter().map(lane).collect(),
+        }
+    }
+}
+
+/// What waits.
+pub enum Waiting {
+    Whole(Transaction),
+    /// Its parts are in `gundb.inbox`.
+    InParts(Waiter),
+}
+
+impl Waiting {
+    /// Its first event that waits, in each lane.
+    pub fn firsts(&self) -> Vec<Dot> {
+        match self {
+            Waiting::Whole(transaction) => gundb_core::apply::firsts(&transaction.events),
+            Waiting::InParts(waiter) => waiter.lanes.iter().map(|(first, _)| *first).collect(),
+        }
+    }
+
+    /// All that waits.
+    pub fn clock(&self) -> Clock {
+        match self {
+            Waiting::Whole(transaction) => transaction.events.iter().map(|event| event.dot).collect(),
+            Waiting::InParts(waiter) => {
+                waiter.lanes.iter().map(|(first, head)| Dot { seq: head.seq, ..*first }).collect()
+            }
+        }
+    }
+}
+
+/// A transaction as text.
+pub fn write(transaction: &Transaction) -> Result<String> {
+    text_of(&TransactionDocument::from(transaction))
+}
+
+/// A transaction as text, whose parts are in `gundb.inbox`.
+pub fn write_in_parts(waiter: &Waiter) -> Result<String> {
+    text_of(&WaiterDocument::from(waiter))
+}
+
+fn text_of(document: &impl Serialize) -> Result<String> {
+    serde_json::to_string(document).map_err(|why| internal(format!("a transaction could not be written down: {why}")))
+}
+
+/// Reads back what was written.
+pub fn read(text: &str) -> Result<Waiting> {
+    if let Ok(document) = serde_json::from_str::<WaiterDocument>(text) {
+        return (&document).try_into().map(Waiting::InParts);
+    }
+    let document: TransactionDocument =
+        serde_json::from_str(text).map_err(|why| internal(format!("a stored transaction is damaged: {why}")))?;
+    (&document).try_into().map(Waiting::Whole)
 }

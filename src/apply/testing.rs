@@ -2,13 +2,15 @@
 //! the extension declares them: `tests/sql/include/apply.sql` does.
 
 use crate::apply::document::{EpochDocument, TransactionDocument};
-use crate::apply::{Delivery, apply};
+use crate::apply::{Delivery, Large, Part, apply};
 use crate::call::{Call, ret};
+use crate::catalog::Letters;
 use crate::error::{Error, Result, state};
 use crate::{jsonb, sql_function};
 use gundb_core::apply::{Incoming, Verdict, Wait};
 use gundb_core::json::Printer;
 use gundb_core::{Chain, EpochRecord, Lane, SiteId, StreamId, Transaction};
+use pgrx::pg_sys::Datum;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,24 +35,53 @@ fn delivery(call: Call) -> Result<(Vec<Transaction>, Vec<EpochRecord>)> {
     Ok((transactions, epochs))
 }
 
+/// A verdict in words.
+fn shown(verdict: &Verdict) -> [Option<Datum>; 2] {
+    let (outcome, reason) = match verdict {
+        Verdict::Take(fresh) => ("taken", Some(format!("{} events", fresh.count))),
+        Verdict::Held => ("held", None),
+        Verdict::Wait(Wait::Time(_)) => ("waits", Some("for its time".to_owned())),
+        Verdict::Wait(Wait::Stream(_)) => ("waits", Some("for its stream".to_owned())),
+        Verdict::Wait(Wait::Behind(_) | Wait::Cause(_)) => ("waits", Some("behind another".to_owned())),
+        Verdict::Refuse(refusal) => ("refused", Some(refusal.problem.to_string())),
+    };
+    [Some(ret::text(outcome)), reason.map(|reason| ret::text(&reason))]
+}
+
 sql_function! {
     /// `test_apply(delivery jsonb)`: applies it, and says what became of each transaction.
     fn gundb_test_apply(call) {
         let (transactions, epochs) = delivery(call)?;
         let transactions =
             transactions.into_iter().map(|transaction| Incoming { transaction, accepted: false }).collect();
-        let outcomes = apply(Delivery { transactions, epochs }, &BTreeSet::new())?;
+        let outcomes = apply(Delivery { transactions, epochs, ..Delivery::default() }, &BTreeSet::new())?;
         let rows = call.rows();
-        for (_, verdict) in outcomes {
-            let (outcome, reason) = match verdict {
-                Verdict::Take(events) => ("taken", Some(format!("{} events", events.len()))),
-                Verdict::Held => ("held", None),
-                Verdict::Wait(Wait::Time(_)) => ("waits", Some("for its time".to_owned())),
-                Verdict::Wait(Wait::Stream(_)) => ("waits", Some("for its stream".to_owned())),
-                Verdict::Wait(Wait::Behind(_)) => ("waits", Some("behind another".to_owned())),
-                Verdict::Refuse(refusal) => ("refused", Some(refusal.problem.to_string())),
-            };
-            rows.push(&[Some(ret::text(outcome)), reason.map(|reason| ret::text(&reason))]);
+        for outcome in outcomes {
+            rows.push(&shown(&outcome.verdict));
+        }
+        Ok(rows.done())
+    }
+}
+
+sql_function! {
+    /// `test_apply_in_parts(delivery jsonb, events bigint)`: as `test_apply`, but each transaction in parts of so many
+    /// events, lane by lane.
+    fn gundb_test_apply_in_parts(call) {
+        let (transactions, epochs) = delivery(call)?;
+        let events_max = call.required(call.int8(1), "events")?.max(1) as usize;
+        let rows = call.rows();
+        for Transaction { id, mut events } in transactions {
+            events.sort_by_key(|event| event.dot);
+            let (under, count) = (Letters::of("a test", id), events.chunks(events_max).len());
+            for (index, events) in events.chunks(events_max).enumerate() {
+                let epochs = if index == 0 { epochs.clone() } else { Vec::new() };
+                let part = Part { events: events.to_vec(), epochs, is_last: index + 1 == count };
+                part.keep(&under, index as u64, id)?;
+            }
+            let large = Some(Large::that_came(id, under, false));
+            for outcome in apply(Delivery { large, ..Delivery::default() }, &BTreeSet::new())? {
+                rows.push(&shown(&outcome.verdict));
+            }
         }
         Ok(rows.done())
     }

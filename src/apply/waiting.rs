@@ -1,11 +1,13 @@
 //! Transactions that wait, tried again: when asked to, when their time has come, when their stream is there.
 
-use crate::apply::{Delivery, apply, bounds};
+use crate::apply::{Delivery, apply, bounds, document};
 use crate::call::ret;
 use crate::catalog;
+use crate::doubt::Waiting;
 use crate::error::Result;
+use crate::run;
 use crate::sql_function;
-use gundb_core::SiteId;
+use gundb_core::{Clock, SiteId};
 use std::collections::BTreeSet;
 
 /// Tries all. Returns how many transactions wait no longer.
@@ -20,6 +22,17 @@ pub fn retry_due() -> Result<bool> {
         retry_of(&due)?;
     }
     Ok(catalog::staged_count()? > 0)
+}
+
+/// All that waits.
+pub fn waiting_clock() -> Result<Clock> {
+    let mut clock = Clock::new();
+    if run::database()?.waiting(Waiting::Staged).may_be() {
+        for staged in catalog::staged_of_others(&BTreeSet::new())? {
+            clock = clock.join(&document::read(&staged.document)?.clock());
+        }
+    }
+    Ok(clock)
 }
 
 fn retry_of(sites: &BTreeSet<SiteId>) -> Result<i64> {

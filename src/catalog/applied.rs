@@ -3,10 +3,9 @@
 
 use crate::catalog::argument::{chains, hlcs, int8s, texts, uuids};
 use crate::catalog::extension;
-use crate::error::Result;
+use crate::error::{Result, internal};
 use crate::scan::to_stored;
-use crate::spi::{self, Mode, Row, arg, as_owner};
-use gundb_core::apply::Incoming;
+use crate::spi::{self, Mode, Row, Spi, arg, as_owner};
 use gundb_core::{Epoch, EpochRecord, Event, Hlc, Run, SiteId, StreamId, TransactionId};
 use pgrx::pg_sys::Datum;
 use std::collections::BTreeSet;
@@ -70,17 +69,9 @@ pub fn store_epochs(records: &[&EpochRecord]) -> Result<()> {
     })
 }
 
-/// Which of the epochs that events refer to are here.
-pub fn known_epochs(incoming: &[Incoming]) -> Result<BTreeSet<Epoch>> {
-    let events = incoming.iter().flat_map(|incoming| &incoming.transaction.events);
-    let wanted = events
-        .map(|event| Epoch { site: event.dot.site, run: event.dot.lane.run(), number: event.epoch })
-        .collect::<BTreeSet<_>>();
-    let args = [
-        uuids(wanted.iter().map(|epoch| epoch.site.0.as_bytes())),
-        int8s(wanted.iter().map(|epoch| epoch.run.number())),
-        int8s(wanted.iter().map(|epoch| epoch.number)),
-    ];
+/// Which of these epochs are here.
+pub fn known_epochs(wanted: &BTreeSet<Epoch>) -> Result<BTreeSet<Epoch>> {
+    let args = epoch_args(wanted);
     as_owner(|| {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
@@ -91,10 +82,6 @@ pub fn known_epochs(incoming: &[Incoming]) -> Result<BTreeSet<Epoch>> {
                     Mode::Read,
                     0,
                 )?;
-                let epoch = |row: Row| {
-                    let (site, run) = (SiteId(Uuid::from_bytes(row.uuid(1)?)), Run::new(row.int8(2)? as u64)?);
-                    Some(Epoch { site, run, number: row.int8(3)? as u64 })
-                };
                 Ok(rows.iter().filter_map(epoch).collect())
             })
         })
@@ -135,4 +122,62 @@ pub fn record_spans(spans: &[Span]) -> Result<()> {
             .map(drop)
         })
     })
+}
+
+/// Whether some transaction wrote to more than one stream, as this transaction sees it.
+pub fn has_spans() -> Result<bool> {
+    spi::connect(|spi| Ok(!spi.run("SELECT FROM gundb.span LIMIT 1", &[], Mode::Read, 1)?.is_empty()))
+}
+
+/// Of these transactions of a site those that wrote to more than one stream, and their greatest stamps.
+pub fn spans(spi: &Spi, site: &SiteId, xacts: &BTreeSet<Hlc>) -> Result<Vec<(Hlc, Hlc)>> {
+    let rows = spi.run(
+        "SELECT DISTINCT s.xact, s.hlc FROM unnest($2) AS wanted (xact)
+           JOIN gundb.span s ON s.site = $1 AND s.xact = wanted.xact",
+        &[arg::uuid(site.0.as_bytes()), hlcs(xacts.iter().map(|xact| Some(*xact)))?],
+        Mode::Read,
+        0,
+    )?;
+    Ok(rows.iter().filter_map(|row| row.hlc(1).zip(row.hlc(2))).collect())
+}
+
+/// What epochs stand for, of those that are here, as this transaction sees it.
+pub fn epoch_records(epochs: &BTreeSet<Epoch>) -> Result<Vec<EpochRecord>> {
+    if epochs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = epoch_args(epochs);
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT DISTINCT ON (e.site, e.run, e.number) e.site, e.run, e.number, e.clock
+                   FROM unnest($1, $2, $3) AS wanted (site, run, number)
+                   JOIN gundb.epoch e ON e.site = wanted.site AND e.run = wanted.run AND e.number = wanted.number
+                  ORDER BY e.site, e.run, e.number",
+                &args,
+                Mode::Read,
+                0,
+            )?;
+            let damaged = || internal("gundb.epoch holds a damaged row");
+            rows.iter()
+                .map(|row| {
+                    let clock = row.clock(4)?.ok_or_else(damaged)?;
+                    Ok(EpochRecord { epoch: epoch(row).ok_or_else(damaged)?, clock })
+                })
+                .collect()
+        })
+    })
+}
+
+fn epoch_args(epochs: &BTreeSet<Epoch>) -> [spi::Arg; 3] {
+    [
+        uuids(epochs.iter().map(|epoch| epoch.site.0.as_bytes())),
+        int8s(epochs.iter().map(|epoch| epoch.run.number())),
+        int8s(epochs.iter().map(|epoch| epoch.number)),
+    ]
+}
+
+fn epoch(row: Row) -> Option<Epoch> {
+    let (site, run) = (SiteId(Uuid::from_bytes(row.uuid(1)?)), Run::new(row.int8(2)? as u64)?);
+    Some(Epoch { site, run, number: row.int8(3)? as u64 })
 }

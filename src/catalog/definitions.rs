@@ -4,11 +4,12 @@
 use crate::boundary::objection;
 use crate::catalog::{Place, create_stream_table, lock_streams};
 use crate::error::{Error, Result, state};
-use crate::spi::{self, Mode, arg, as_owner};
-use gundb_core::SiteId;
+use crate::spi::{self, Mode, Row, arg, as_owner};
 use gundb_core::schema::Schema;
+use gundb_core::sync::filter::system_stream;
+use gundb_core::{SiteId, StreamId};
 use pgrx::pg_sys::Oid;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 const SYSTEM_TABLE: &str = "gundb.definition";
@@ -20,8 +21,8 @@ fn system_table() -> Result<Option<Oid>> {
     })
 }
 
-/// Appends a definition; makes the system stream's table if it is the first.
-fn define(kind: &str, key: &str, data_sql: &str, args: &[spi::Arg]) -> Result<()> {
+/// Makes the system stream's table, if it is not there.
+pub fn ensure_system_table() -> Result<()> {
     as_owner(|| {
         if system_table()?.is_none() {
             lock_streams()?;
@@ -38,6 +39,14 @@ fn define(kind: &str, key: &str, data_sql: &str, args: &[spi::Arg]) -> Result<()
                 .map(drop)
             })?;
         }
+        Ok(())
+    })
+}
+
+/// Appends a definition; makes the system stream's table if it is the first.
+fn define(kind: &str, key: &str, data_sql: &str, args: &[spi::Arg]) -> Result<()> {
+    as_owner(|| {
+        ensure_system_table()?;
         spi::connect(|spi| {
             let mut all = vec![arg::text(kind), arg::text(key)];
             all.extend_from_slice(args);
@@ -106,19 +115,25 @@ fn newest(stream: &str) -> Result<(bool, HashMap<String, Definition>)> {
     if stream == crate::admin::SYSTEM_STREAM || system_table()?.is_none() {
         return Ok((closed, types));
     }
+    // Of sites that may define here. This one is known from shared memory: who reads gundb.own_run while others write to it
+    // fails at SERIALIZABLE.
+    let own = crate::run::site_if_any()?.unwrap_or(SiteId(uuid::Uuid::nil()));
+    let counts = if super::has_peers()? {
+        "AND (site = $2 OR site IN (SELECT d.site FROM gundb.definer d))"
+    } else {
+        "AND $2 IS NOT NULL"
+    };
+    let statement = format!(
+        "SELECT type, data->'closed' = 'true', data->>'type',
+                CASE WHEN data->>'version' ~ '^[0-9]{{1,9}}$' THEN (data->>'version')::integer END,
+                nullif(data->'schema', 'null')::text
+           FROM gundb.definition WHERE key = $1 AND type IN ('StreamDeclared', 'EventDefined') {counts}
+          ORDER BY hlc, site, lane, seq"
+    );
     as_owner(|| {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
-                let rows = spi.run(
-                    "SELECT type, data->'closed' = 'true', data->>'type',
-                            CASE WHEN data->>'version' ~ '^[0-9]{1,9}$' THEN (data->>'version')::integer END,
-                            nullif(data->'schema', 'null')::text
-                       FROM gundb.definition WHERE key = $1 AND type IN ('StreamDeclared', 'EventDefined')
-                      ORDER BY hlc, site, lane, seq",
-                    &[arg::text(stream)],
-                    Mode::Read,
-                    0,
-                )?;
+                let rows = spi.run(&statement, &[arg::text(stream), arg::uuid(own.0.as_bytes())], Mode::Read, 0)?;
                 for row in rows.iter() {
                     match row.text(1).as_deref() {
                         Some("StreamDeclared") => closed = row.bool(2).unwrap_or(false),
@@ -195,6 +210,104 @@ pub fn sites_named(name: &str) -> Result<Vec<SiteId>> {
                 0,
             )?;
             Ok(rows.iter().filter_map(|row| row.uuid(1)).map(|site| SiteId(Uuid::from_bytes(site))).collect())
+        })
+    })
+}
+
+/// The names of all streams that have a table here, or that were declared.
+pub fn known_streams() -> Result<BTreeSet<String>> {
+    let mut names = super::streams()?.into_iter().map(|stream| stream.name).collect::<BTreeSet<_>>();
+    if system_table()?.is_some() {
+        as_owner(|| {
+            spi::with_latest_snapshot(|| {
+                spi::connect(|spi| {
+                    let rows = spi.run(
+                        "SELECT DISTINCT key FROM gundb.definition WHERE type = 'StreamDeclared' AND key IS NOT NULL",
+                        &[],
+                        Mode::Read,
+                        0,
+                    )?;
+                    names.extend(rows.iter().filter_map(|row| row.text(1)));
+                    Ok(())
+                })
+            })
+        })?;
+    }
+    Ok(names)
+}
+
+/// The streams for which transactions of others wait: of each the first that is not here, or all of its streams.
+pub fn staged_streams(all: bool) -> Result<BTreeSet<StreamId>> {
+    let statement = if all {
+        "SELECT DISTINCT (e.stream #>> '{}')::uuid
+           FROM gundb.staged s, pg_catalog.jsonb_path_query(s.document, '$.events[*].stream') AS e (stream)
+          WHERE s.kind <> 'time'"
+    } else {
+        "SELECT DISTINCT stream FROM gundb.staged WHERE stream IS NOT NULL"
+    };
+    as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let rows = spi.run(statement, &[], Mode::Read, 0)?;
+                Ok(rows.iter().filter_map(|row| row.uuid(1)).map(|id| StreamId(Uuid::from_bytes(id))).collect())
+            })
+        })
+    })
+}
+
+/// A stream that was declared, by a site whose definitions count, and has no table here.
+pub struct Declared {
+    pub name: String,
+    /// Whether it is time to try to make its table.
+    pub is_due: bool,
+}
+
+/// The streams that were declared and have no table, but for those that were dropped here. A transaction that declares a stream
+/// and appends to it waits for that stream, and so does its declaration.
+pub fn declared_without_table() -> Result<Vec<Declared>> {
+    if system_table()?.is_none() {
+        return Ok(Vec::new());
+    }
+    as_owner(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT DISTINCT d.key,
+                        coalesce(a.since < pg_catalog.now() - least(a.tries, 60) * interval '1 s', true)
+                   FROM (SELECT f.key, f.site FROM gundb.definition f WHERE f.type = 'StreamDeclared'
+                          UNION ALL
+                         SELECT e.event->>'key', s.site
+                           FROM gundb.staged s,
+                                pg_catalog.jsonb_path_query(s.document, '$.events[*] ? (@.type == \"StreamDeclared\")') AS e (event)
+                          WHERE s.kind = 'stream' AND (e.event->>'stream')::uuid = $1) d
+                   LEFT JOIN gundb.adoption a ON a.name = d.key
+                  WHERE d.key IS NOT NULL
+                    AND (d.site IN (SELECT r.site FROM gundb.own_run r) OR d.site IN (SELECT f.site FROM gundb.definer f))
+                    AND NOT EXISTS (SELECT FROM gundb.stream_table t WHERE t.name = d.key)
+                    AND NOT EXISTS (SELECT FROM gundb.left_stream l WHERE l.name = d.key)
+                  ORDER BY d.key",
+                &[arg::uuid(system_stream().0.as_bytes())],
+                Mode::Latest,
+                0,
+            )?;
+            let declared = |row: Row| Some(Declared { name: row.text(1)?, is_due: row.bool(2)? });
+            Ok(rows.iter().filter_map(declared).collect())
+        })
+    })
+}
+
+/// Notes what hinders, or hindered, a stream from becoming a table of its name, and which table was made instead; or that nothing did.
+pub fn note_adoption(name: &str, problem: Option<&str>, made: Option<&str>) -> Result<()> {
+    as_owner(|| {
+        spi::connect(|spi| {
+            let (statement, args) = match problem {
+                Some(problem) => (
+                    "INSERT INTO gundb.adoption AS a (name, problem, made) VALUES ($1, $2, $3::name)
+                     ON CONFLICT (name) DO UPDATE SET problem = excluded.problem, made = excluded.made, since = excluded.since, tries = a.tries + 1",
+                    vec![arg::text(name), arg::text(problem), arg::text_or_null(made)],
+                ),
+                None => ("DELETE FROM gundb.adoption WHERE name = $1", vec![arg::text(name)]),
+            };
+            spi.run(statement, &args, Mode::Write, 0).map(drop)
         })
     })
 }

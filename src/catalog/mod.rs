@@ -5,10 +5,14 @@
 
 mod applied;
 mod argument;
+mod comparisons;
 mod consumers;
 mod definitions;
 mod documents;
 mod extension;
+mod inbox;
+mod peer_states;
+mod peers;
 mod reducers;
 mod runs;
 mod staged;
@@ -22,10 +26,14 @@ mod views;
 
 pub use applied::*;
 pub use argument::*;
+pub use comparisons::*;
 pub use consumers::*;
 pub use definitions::*;
 pub use documents::*;
 pub use extension::*;
+pub use inbox::*;
+pub use peer_states::*;
+pub use peers::*;
 pub use reducers::*;
 pub use runs::*;
 pub use staged::*;

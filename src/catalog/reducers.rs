@@ -53,6 +53,15 @@ pub fn reducer_name(function: Oid) -> Result<String> {
     })
 }
 
+/// A function with its arguments, as statements about it spell it.
+pub fn function_label(function: Oid) -> Result<String> {
+    spi::connect(|spi| {
+        let statement = "SELECT $1::pg_catalog.regprocedure::text";
+        let rows = spi.run(statement, &[arg::oid(function)], Mode::Read, 1)?;
+        rows.first().and_then(|row| row.text(1)).ok_or_else(|| internal("a function has no name"))
+    })
+}
+
 /// Ties a view's table to its reducer, by the default of the column that the reducer makes. The default is never
 /// computed, since maintenance always gives a value. But it makes PostgreSQL itself refuse to drop the function while
 /// the view stands, follow it when it is renamed, and dump and restore the tie: nothing of gundb's could do as much.

@@ -69,25 +69,38 @@ pub fn stage(all: &[Waits]) -> Result<()> {
 pub struct Staged {
     pub id: TransactionId,
     pub accepted: bool,
+    /// The stream that it waits for.
+    pub stream: Option<StreamId>,
+    /// The stamp that it waits for.
+    pub until: Option<Hlc>,
     pub document: String,
 }
 
 /// What waits of these sites. In a run, what stands later in a lane has the greater stamps.
 pub fn staged(sites: &BTreeSet<SiteId>) -> Result<Vec<Staged>> {
+    read_staged("site = ANY ($1)", sites)
+}
+
+/// What waits of other sites than these.
+pub fn staged_of_others(sites: &BTreeSet<SiteId>) -> Result<Vec<Staged>> {
+    read_staged("site <> ALL ($1)", sites)
+}
+
+fn read_staged(which: &str, sites: &BTreeSet<SiteId>) -> Result<Vec<Staged>> {
+    let statement = format!(
+        "SELECT site, run, xact, accepted, document::text, stream, until
+           FROM gundb.staged WHERE {which} ORDER BY site, run, greatest"
+    );
     as_owner(|| {
         spi::with_latest_snapshot(|| {
             spi::connect(|spi| {
-                let rows = spi.run(
-                    "SELECT site, run, xact, accepted, document::text FROM gundb.staged WHERE site = ANY ($1)
-                      ORDER BY site, run, greatest",
-                    &[uuids(sites.iter().map(|site| site.0.as_bytes()))],
-                    Mode::Read,
-                    0,
-                )?;
+                let sites = [uuids(sites.iter().map(|site| site.0.as_bytes()))];
+                let rows = spi.run(&statement, &sites, Mode::Read, 0)?;
                 let staged = |row: Row| {
                     let (site, run) = (SiteId(Uuid::from_bytes(row.uuid(1)?)), Run::new(row.int8(2)? as u64)?);
                     let id = TransactionId { site, run, xact: row.hlc(3)? };
-                    Some(Staged { id, accepted: row.bool(4)?, document: row.text(5)? })
+                    let stream = row.uuid(6).map(|stream| StreamId(Uuid::from_bytes(stream)));
+                    Some(Staged { id, accepted: row.bool(4)?, document: row.text(5)?, stream, until: row.hlc(7) })
                 };
                 rows.iter().map(|row| staged(row).ok_or_else(|| internal("gundb.staged holds a damaged row"))).collect()
             })
@@ -168,11 +181,21 @@ pub fn accept_staged(dot: Option<&Dot>) -> Result<()> {
     })
 }
 
+/// Locks everybody out of what waits and what was refused. Before streams, as those do who look for what can be applied.
+pub fn lock_applied() -> Result<()> {
+    if !super::has_applied()? {
+        return Ok(());
+    }
+    let statement = "LOCK TABLE gundb.staged, gundb.refused IN ACCESS EXCLUSIVE MODE";
+    spi::connect(|spi| spi.run_once(statement, Mode::Write).map(drop))
+}
+
 /// Forgets all that waits and all that was refused.
 pub fn forget_applied() -> Result<()> {
     if !super::has_applied()? {
         return Ok(());
     }
+    super::forget_staged_letters()?;
     spi::connect(|spi| spi.run_once("TRUNCATE gundb.staged, gundb.refused", Mode::Write).map(drop))
 }
 

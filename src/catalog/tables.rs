@@ -99,16 +99,21 @@ pub(super) fn quote_literal(text: &str) -> String {
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
+/// Raises if PostgreSQL would cut a table's name short.
+pub fn refuse_long_name(name: &str) -> Result<()> {
+    const BYTES_MAX: usize = pg_sys::NAMEDATALEN as usize - 1;
+    if name.len() <= BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::new(state::NAME_TOO_LONG, format!("table name \"{name}\" is longer than {BYTES_MAX} bytes")).into())
+}
+
 /// Makes a stream's table: a child of gundb.event with its keys and triggers, owned by the caller.
 pub fn create_stream_table(name: &str, place: &Place) -> Result<Oid> {
     // SAFETY: reads the current user.
     let caller = unsafe { pg_sys::GetUserId() };
     let table_name = place.table.as_deref().unwrap_or(name);
-    if table_name.len() > 63 {
-        return Err(
-            Error::new(state::NAME_TOO_LONG, format!("table name \"{table_name}\" is longer than 63 bytes")).into()
-        );
-    }
+    refuse_long_name(table_name)?;
     let table = format!("{}.{}", quote_identifier(&place.schema), quote_identifier(table_name));
     let stream = quote_literal(name);
     as_owner(|| {

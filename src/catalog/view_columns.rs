@@ -2,7 +2,7 @@
 
 use crate::catalog::table_label;
 use crate::catalog::tables::quote_identifier;
-use crate::catalog::view_rows::{same_key, sql_type};
+use crate::catalog::view_rows::{has_row_triggers, sql_type};
 use crate::error::{Error, Result, state};
 use crate::spi::{self, Mode, arg};
 use gundb_core::view::View;
@@ -40,6 +40,15 @@ impl ColumnChanges {
         }
         changes
     }
+}
+
+/// Whether a table has a column.
+pub fn has_column(relation: Oid, name: &str) -> Result<bool> {
+    spi::connect(|spi| {
+        let statement = "SELECT FROM pg_catalog.pg_attribute
+                          WHERE attrelid = $1 AND attname = $2::pg_catalog.name AND attnum > 0 AND NOT attisdropped";
+        Ok(!spi.run(statement, &[arg::oid(relation), arg::text(name)], Mode::Read, 1)?.is_empty())
+    })
 }
 
 /// Raises if something of the user's hangs on columns that are to be dropped, an index included: PostgreSQL would drop
@@ -99,22 +108,43 @@ pub fn alter_view_table(view: &View, relation: Oid, changes: &ColumnChanges) -> 
     spi::connect(|spi| spi.run_once(&format!("ALTER TABLE {label} {actions}"), Mode::Write).map(drop))
 }
 
-/// The statement that writes some columns of rows that are there; keys and values go as text, by column.
-pub fn set_statement(view: &View, relation: Oid, columns: &[usize]) -> Result<String> {
+/// How some columns are written of rows that are there.
+pub struct SetStatement {
+    pub text: String,
+    /// Whether it gives a row for each that does not stand as it was to.
+    pub is_checked: bool,
+}
+
+/// The statement that writes some columns; keys and values go as text, by column.
+pub fn set_statement(view: &View, relation: Oid, columns: &[usize]) -> Result<SetStatement> {
     let label = table_label(relation)?;
     let keys = view.key.0.iter().map(|part| (quote_identifier(&part.name), part.datum_type.name().to_owned()));
     let keys = keys.collect::<Vec<_>>();
-    let count = keys.len() + columns.len();
-    let each = |text: fn(usize) -> String| (1..=count).map(text).collect::<Vec<_>>().join(", ");
-    let set = columns.iter().enumerate().map(|(place, &at)| {
-        let column = &view.columns.0[at];
-        format!("{} = new.v{}::{}", quote_identifier(&column.name), keys.len() + place + 1, sql_type(column))
-    });
-    Ok(format!(
-        "UPDATE ONLY {label} t SET {} FROM unnest({}) AS new ({}) WHERE {}",
-        set.collect::<Vec<_>>().join(", "),
-        each(|n| format!("${n}::text[]")),
-        each(|n| format!("v{n}")),
-        same_key(&keys)
-    ))
+    let values = columns.iter().map(|&at| &view.columns.0[at]);
+    let values = values.map(|column| (quote_identifier(&column.name), sql_type(column))).collect::<Vec<_>>();
+    let all = keys.iter().chain(&values).collect::<Vec<_>>();
+    let each = |text: fn(usize) -> String| (1..=all.len()).map(text).collect::<Vec<_>>().join(", ");
+    let join = |parts: Vec<String>, separator: &str| parts.join(separator);
+    let (texts, aliases) = (each(|n| format!("${n}::text[]")), each(|n| format!("v{n}")));
+    let casts = join(all.iter().enumerate().map(|(at, (_, kind))| format!("v{}::{kind}", at + 1)).collect(), ", ");
+    let set = join(values.iter().map(|(name, _)| format!("{name} = given.{name}")).collect(), ", ");
+    let names = join(all.iter().map(|(name, _)| name.clone()).collect(), ", ");
+    let returned = join(all.iter().map(|(name, _)| format!("t.{name}")).collect(), ", ");
+    let of_one_key =
+        |a: &str, b: &str| join(keys.iter().map(|(name, _)| format!("{a}.{name} = {b}.{name}")).collect(), " AND ");
+    let given = format!("WITH given ({names}) AS (SELECT {casts} FROM unnest({texts}) AS new ({aliases}))");
+    let update = format!("UPDATE ONLY {label} t SET {set} FROM given WHERE {}", of_one_key("t", "given"));
+    if !has_row_triggers(relation)? {
+        return Ok(SetStatement { text: format!("{given} {update}"), is_checked: false });
+    }
+    let differs = values.iter().map(|(name, _)| format!("put.{name}::text IS DISTINCT FROM given.{name}::text"));
+    let differs = join(differs.collect(), " OR ");
+    let text = format!(
+        "{given}, put AS ({update} RETURNING {returned})
+         SELECT FROM given JOIN ONLY {label} t ON {} LEFT JOIN put ON {} WHERE put.{} IS NULL OR {differs}",
+        of_one_key("t", "given"),
+        of_one_key("put", "given"),
+        keys[0].0
+    );
+    Ok(SetStatement { text, is_checked: true })
 }

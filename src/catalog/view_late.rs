@@ -5,7 +5,7 @@ use crate::attempt::Why;
 use crate::catalog::argument::{dots, texts};
 use crate::error::Result;
 use crate::spi::{self, Mode, arg, as_owner};
-use gundb_core::Dot;
+use gundb_core::{Clock, Dot};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeSet;
 
@@ -109,6 +109,22 @@ pub fn late_views() -> Result<Vec<pg_sys::Oid>> {
                     0,
                 )?;
                 Ok(rows.iter().filter_map(|row| row.oid(1)).collect())
+            })
+        })
+    })
+}
+
+/// Whether a key of some view lacks an event that a clock covers, as of now.
+pub fn lacks_any_of(clock: &Clock) -> Result<bool> {
+    as_owner(|| {
+        spi::with_latest_snapshot(|| {
+            spi::connect(|spi| {
+                let mut found = false;
+                spi.each("SELECT DISTINCT dot FROM gundb.view_late", Mode::Read, |row| {
+                    found = found || row.dot(1).is_some_and(|dot| clock.covers(&dot));
+                    Ok(())
+                })?;
+                Ok(found)
             })
         })
     })

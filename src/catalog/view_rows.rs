@@ -86,9 +86,12 @@ pub fn set_maintained(stream: Oid, maintained: bool) -> Result<()> {
 
 /// The statements by which a view's rows are written and read; each value goes as text, by column.
 pub struct RowStatements {
+    /// Gives a row for each that stands as it was to.
     pub put_one: String,
     pub put: String,
     pub delete: String,
+    /// Gives a row for each that should be gone and is not; where only a trigger could have kept it.
+    pub kept: Option<String>,
     pub read: String,
     /// The rows of some keys.
     pub pick: String,
@@ -109,15 +112,11 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
     let casts = join(all.iter().enumerate().map(|(at, (_, kind))| format!("v{}::{kind}", at + 1)).collect(), ", ");
     let names = join(all.iter().map(|(name, _)| name.clone()).collect(), ", ");
     let key_names = join(keys.iter().map(|(name, _)| name.clone()).collect(), ", ");
-    let action = if values.is_empty() {
-        "NOTHING".to_owned()
-    } else {
-        format!(
-            "UPDATE SET {}",
-            join(values.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect(), ", ")
-        )
-    };
+    // A row without values is written as well: so whoever writes it learns that it stands.
+    let set = if values.is_empty() { &keys[..1] } else { &values[..] };
+    let set = join(set.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect(), ", ");
     let same_key = same_key(&keys);
+    let of_one_key = join(keys.iter().map(|(name, _)| format!("given.{name} = put.{name}")).collect(), " AND ");
     let values_one =
         join(all.iter().enumerate().map(|(at, (_, kind))| format!("${}::text::{kind}", at + 1)).collect(), ", ");
     // Times print as the session likes; keys must be told apart by the text that gundb gives them.
@@ -130,26 +129,48 @@ pub fn row_statements(view: &View, relation: Oid) -> Result<RowStatements> {
     };
     let as_text = |(name, _): &(String, String)| format!("t.{name}::text");
     let texts = join(keys.iter().map(as_canonical).chain(values.iter().map(as_text)).collect(), ", ");
+    let put =
+        |rows: &str| format!("INSERT INTO {label} ({names}) {rows} ON CONFLICT ({key_names}) DO UPDATE SET {set}");
+    let new = |count: usize| format!("unnest({}) AS new ({})", places(count), aliases(count));
+    let (one, many) = (format!("VALUES ({values_one})"), format!("SELECT {casts} FROM {}", new(all.len())));
+    let is_checked = has_row_triggers(relation)?;
+    // What stands then may not be what was given: compared as both are printed.
+    let checked = |rows: &str| {
+        let same = all.iter().map(|(name, _)| format!("given.{name}::text IS NOT DISTINCT FROM put.{name}::text"));
+        let same = join(same.collect(), " AND ");
+        let put = put(&format!("SELECT {names} FROM given"));
+        format!(
+            "WITH given ({names}) AS ({rows}), put AS ({put} RETURNING {names})
+             SELECT FROM given JOIN put ON {of_one_key} WHERE {same}"
+        )
+    };
+    let put = |rows: &str| if is_checked { checked(rows) } else { put(rows) };
     Ok(RowStatements {
-        put_one: format!("INSERT INTO {label} ({names}) VALUES ({values_one}) ON CONFLICT ({key_names}) DO {action}"),
-        put: format!(
-            "INSERT INTO {label} ({names}) SELECT {casts} FROM unnest({}) AS new ({})
-             ON CONFLICT ({key_names}) DO {action}",
-            places(all.len()),
-            aliases(all.len())
-        ),
-        delete: format!(
-            "DELETE FROM ONLY {label} t USING unnest({}) AS new ({}) WHERE {same_key}",
-            places(keys.len()),
-            aliases(keys.len())
-        ),
-        pick: format!(
-            "SELECT {texts} FROM unnest({}) AS new ({}) JOIN ONLY {label} t ON {same_key}",
-            places(keys.len()),
-            aliases(keys.len())
-        ),
+        put_one: put(&one),
+        put: put(&many),
+        kept: is_checked.then(|| format!("SELECT FROM {} JOIN ONLY {label} t ON {same_key}", new(keys.len()))),
+        delete: format!("DELETE FROM ONLY {label} t USING {} WHERE {same_key}", new(keys.len())),
+        pick: format!("SELECT {texts} FROM {} JOIN ONLY {label} t ON {same_key}", new(keys.len())),
         read: format!("SELECT {texts} FROM ONLY {label} t"),
         count: format!("SELECT pg_catalog.count(*) FROM ONLY {label}"),
+    })
+}
+
+/// Whether a view's table has triggers of the user's that see a row before it is written, and can change it.
+pub(super) fn has_row_triggers(relation: Oid) -> Result<bool> {
+    // Of pg_trigger.tgtype: for each row, before.
+    const BEFORE_ROW: i32 = 1 | 2;
+    spi::with_latest_snapshot(|| {
+        spi::connect(|spi| {
+            let rows = spi.run(
+                "SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
+                                 WHERE tgrelid = $1 AND tgtype::integer & $2 = $2 AND NOT tgisinternal)",
+                &[arg::oid(relation), arg::of(pg_sys::INT4OID, Some(BEFORE_ROW.into()))],
+                Mode::Read,
+                1,
+            )?;
+            Ok(rows.first().and_then(|row| row.bool(1)) == Some(true))
+        })
     })
 }
 
@@ -185,7 +206,7 @@ pub fn can_refuse(view: &View, relation: Oid) -> Result<bool> {
 }
 
 /// That the row `t` has the key that `new` gives as text, part by part.
-pub(super) fn same_key(keys: &[(String, String)]) -> String {
+fn same_key(keys: &[(String, String)]) -> String {
     let part = |(at, (name, kind)): (usize, &(String, String))| format!("t.{name} = new.v{}::{kind}", at + 1);
     keys.iter().enumerate().map(part).collect::<Vec<_>>().join(" AND ")
 }

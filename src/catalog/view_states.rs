@@ -169,13 +169,17 @@ pub fn move_refused(from: i32, to: i32) -> Result<()> {
 }
 
 /// Takes events off a view's list of those that it could not take.
-pub fn forget_pending(number: i32, dots: &[Dot]) -> Result<()> {
+pub fn forget_pending<'a>(number: i32, dots: impl IntoIterator<Item = &'a Dot>) -> Result<()> {
+    let mut dots = dots.into_iter().peekable();
+    if dots.peek().is_none() {
+        return Ok(());
+    }
     let dot_type = extension()?.dot_type;
     as_owner(|| {
         spi::connect(|spi| {
             for dot in dots {
                 let args = [number_arg(number), arg::of(dot_type, Some(crate::call::ret::dot(dot)))];
-                spi.run("DELETE FROM gundb.view_pending WHERE view = $1 AND dot = $2", &args, Mode::Write, 0)?;
+                spi.run("DELETE FROM gundb.view_pending WHERE view = $1 AND dot = $2", &args, Mode::Latest, 0)?;
             }
             Ok(())
         })

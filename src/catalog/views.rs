@@ -217,7 +217,7 @@ pub fn refuse_if_viewed(stream: &str) -> Result<()> {
         .into())
 }
 
-/// The table of a view whose trigger this is.
+/// The table of a view whose guard this is.
 pub fn view_of_trigger(trigger: Oid) -> Result<Option<String>> {
     if !has_views()? {
         return Ok(None);
@@ -239,26 +239,34 @@ pub fn view_of_trigger(trigger: Oid) -> Result<Option<String>> {
     })
 }
 
-/// The table whose views a trigger maintains.
-pub fn maintained_by(trigger: Oid) -> Result<Option<String>> {
+/// The table whose views a trigger maintains, and the stream, as long as its stamp says which: tables of gundb's may be
+/// gone by then.
+pub fn maintained_by(trigger: Oid) -> Result<Option<(String, Option<String>)>> {
     spi::with_latest_snapshot(|| {
         spi::connect(|spi| {
             let rows = spi.run(
-                "SELECT tgrelid::pg_catalog.regclass::text FROM pg_catalog.pg_trigger
-                  WHERE oid = $1 AND tgfoid = pg_catalog.to_regproc('gundb.maintain')",
+                "SELECT t.tgrelid::pg_catalog.regclass::text,
+                        pg_catalog.convert_from(
+                            pg_catalog.substr(s.tgargs, 1, pg_catalog.octet_length(s.tgargs) - 1), 'UTF8')
+                   FROM pg_catalog.pg_trigger t
+                   LEFT JOIN pg_catalog.pg_trigger s
+                          ON s.tgrelid = t.tgrelid AND s.tgnargs = 1 AND s.tgfoid = pg_catalog.to_regproc('gundb.stamp')
+                  WHERE t.oid = $1 AND t.tgfoid = pg_catalog.to_regproc('gundb.maintain')",
                 &[arg::oid(trigger)],
                 Mode::Read,
                 1,
             )?;
-            Ok(rows.first().and_then(|row| row.text(1)))
+            Ok(rows.first().and_then(|row| Some((row.text(1)?, row.text(2)))))
         })
     })
 }
 
-/// That an object is no view.
+/// That an object is no view, or there is none.
 pub fn no_view(relation: Oid) -> Result<crate::error::Failure> {
-    let label = table_label(relation)?;
-    Ok(Error::new(state::WRONG_OBJECT, format!("{label} is not a view of gundb"))
-        .hint("SELECT * FROM gundb.view lists the views.")
-        .into())
+    const LIST: &str = "SELECT * FROM gundb.view lists the views.";
+    let Ok(label) = table_label(relation) else {
+        let missing = format!("relation with OID {} does not exist", relation.to_u32());
+        return Ok(Error::new(state::UNDEFINED_TABLE, missing).hint(LIST).into());
+    };
+    Ok(Error::new(state::WRONG_OBJECT, format!("{label} is not a view of gundb")).hint(LIST).into())
 }

@@ -5,9 +5,10 @@ use crate::catalog::LateEvent;
 use crate::error::Result;
 use crate::scan::{self, As, Which};
 use crate::stream::Stream;
-use crate::view::batch::{Batch, shown};
+use crate::view::batch::{Batch, are_full, shown};
+use crate::view::fold::{Counted, Source};
 use crate::view::intake;
-use crate::view::maintain::CHUNK;
+use crate::view::maintain::in_turn;
 use crate::view::merge::{self, Origin};
 use crate::view::repeats::Probe;
 use crate::view::states::{Busy, States};
@@ -16,7 +17,7 @@ use crate::{admin, catalog, lane, spi, stream, transaction};
 use gundb_core::view::decode_key;
 use gundb_core::{Lane, SiteId};
 use pgrx::pg_sys;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 /// Brings into the views what was stored in lanes after the seqs given.
@@ -27,6 +28,10 @@ pub unsafe fn bring_in(relation: pg_sys::Relation, stream: &Stream, lanes: &[(Si
     if stream.views.is_empty() {
         return Ok(());
     }
+    unsafe { in_turn(relation, || bring_in_all(relation, stream, lanes)) }
+}
+
+unsafe fn bring_in_all(relation: pg_sys::Relation, stream: &Stream, lanes: &[(SiteId, Lane, u64)]) -> Result<()> {
     transaction::with(|t| t.arrive(stream.table, lanes));
     let mut chunk = Chunk::of(stream);
     for &(site, lane, after) in lanes {
@@ -34,7 +39,7 @@ pub unsafe fn bring_in(relation: pg_sys::Relation, stream: &Stream, lanes: &[(Si
         unsafe {
             scan::walk(relation, which, As::OfNow, |event| {
                 chunk.add(stream, event);
-                if chunk.events == CHUNK {
+                if are_full(&chunk.batches, chunk.events) {
                     core::mem::replace(&mut chunk, Chunk::of(stream)).merge(relation, stream)?;
                 }
                 Ok(ControlFlow::Continue(()))
@@ -116,17 +121,20 @@ unsafe fn put_off(
             })?;
         }
     }
+    let counted = Counted::Brought { but: &BTreeSet::new() };
+    let source = Source { relation, stream, view, counted };
+    let reverted = unsafe { merge::settle_reverts(source, &mut batch, true)? };
     let mut late = Vec::new();
     for (bytes, group) in batch.groups {
         let shown = shown(&group.key);
-        let dots = group.events.iter().map(|event| event.mark.dot(stream.id));
-        late.extend(dots.map(|dot| LateEvent {
-            key: bytes.clone(),
-            shown: shown.clone(),
-            dot,
-            again: false,
-            why: why.clone(),
-        }));
+        let mut file = |dot, again| {
+            late.push(LateEvent { key: bytes.clone(), shown: shown.clone(), dot, again, why: why.clone() });
+        };
+        group.events.iter().for_each(|event| file(event.mark.dot(stream.id), false));
+        if let Some(concern) = reverted.get(&bytes) {
+            concern.dots().for_each(|dot| file(dot, true));
+            catalog::forget_pending(view.number, &concern.pending)?;
+        }
     }
     let mut probe = unsafe { Probe::begin(relation, stream) };
     let repeated = intake::look_at_keyless(&mut probe, batch.keyless, &mut late);
@@ -152,7 +160,7 @@ pub fn heal(view: &ViewTable, origin: Origin) -> Result<usize> {
         }
         let relation = pg_sys::relation_open(table, LOCK);
         let stream = stream::of_relation(relation)?;
-        let healed = heal_keys(relation, &stream, view, origin)?;
+        let healed = in_turn(relation, || heal_keys(relation, &stream, view, origin))?;
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         Ok(healed)
     }

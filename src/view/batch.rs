@@ -6,7 +6,7 @@ use crate::jsonb::Binary;
 use crate::scan::Stored;
 use crate::view::reverts::{Revert, Reverts};
 use crate::view::table::ViewTable;
-use gundb_core::fold::{Appended, FoldEvent, REVERTED};
+use gundb_core::fold::{Appended, FoldEvent, Mark, REVERTED};
 use gundb_core::view::{EventView, Reading, encode_key};
 use gundb_core::{Datum, Dot, StreamId};
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ const KEY_BYTES_MAX: usize = 2_560;
 pub struct Group {
     pub key: Vec<Datum>,
     pub events: Vec<Appended>,
+    /// Where those stand that were left out, since they are reverted.
+    pub reverted: Vec<Mark>,
 }
 
 /// All events of a key that count, as folds take them: each id stands once.
@@ -44,9 +46,20 @@ pub struct Batch {
     pub keyless: Vec<(Uuid, Dot)>,
 }
 
+/// What stands between the values of a key as people read it.
+pub const BETWEEN: &str = ", ";
+
+/// Whether as much has been read of events, for each of some views, as is merged at once: a bound on memory. A key takes
+/// five times what an event takes.
+pub fn are_full(batches: &[Batch], events: usize) -> bool {
+    const EVENTS_MAX: usize = 200_000;
+    const KEYS_MAX: usize = 40_000;
+    events * batches.len() >= EVENTS_MAX || batches.iter().map(|batch| batch.groups.len()).sum::<usize>() >= KEYS_MAX
+}
+
 /// A key as people read it: the texts of its values.
 pub fn key_text(key: &[Datum]) -> String {
-    key.iter().map(Datum::to_string).collect::<Vec<_>>().join(", ")
+    key.iter().map(Datum::to_string).collect::<Vec<_>>().join(BETWEEN)
 }
 
 /// A key's text, no more than a line of it.
@@ -67,7 +80,7 @@ pub fn fold_events(events: Vec<Appended>) -> Vec<FoldEvent> {
 impl Batch {
     /// Names a key, though nothing new comes to it.
     pub fn touch(&mut self, bytes: Vec<u8>, key: Vec<Datum>) -> &mut Group {
-        self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new() })
+        self.groups.entry(bytes).or_insert_with(|| Group { key, events: Vec::new(), reverted: Vec::new() })
     }
 
     /// Adds an event. The view decides whether it takes it.
@@ -117,6 +130,20 @@ impl Batch {
         }
     }
 
+    /// Takes over what another has read.
+    pub fn append(&mut self, other: Batch) {
+        for (bytes, mut group) in other.groups {
+            let whole = self.touch(bytes, group.key);
+            whole.events.append(&mut group.events);
+            whole.reverted.append(&mut group.reverted);
+        }
+        self.skipped += other.skipped;
+        self.pending.extend(other.pending);
+        self.pending_ids.extend(other.pending_ids);
+        self.reverts.extend(other.reverts);
+        self.keyless.extend(other.keyless);
+    }
+
     /// Leaves the keys alone, and reverts.
     pub fn forget_events(&mut self) {
         self.groups.values_mut().for_each(|group| group.events.clear());
@@ -136,8 +163,9 @@ impl Batch {
             let mut living = Vec::with_capacity(group.events.len());
             for event in group.events.drain(..) {
                 // SAFETY: the caller's promise.
-                if !unsafe { reverts.take_out(&event.id)? } {
-                    living.push(event);
+                match unsafe { reverts.take_out(&event.id)? } {
+                    true => group.reverted.push(event.mark),
+                    false => living.push(event),
                 }
             }
             group.events = living;

@@ -14,6 +14,7 @@ use crate::view::batch::{Batch, Group, Whole, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::fold::{Counted, Source};
 use crate::view::guard;
+use crate::view::maintain::in_turn;
 use crate::view::merge::{self, Origin, Taken};
 use crate::view::progress::Progress;
 use crate::view::repeats;
@@ -88,7 +89,7 @@ pub unsafe fn retry(relation: pg_sys::Relation, stream: &Stream, view: &ViewTabl
     for dot in tried.keys() {
         unsafe { add_event(&mut batch, view, relation, stream, dot)? };
     }
-    let left = unsafe { merge::merge(relation, stream, view, batch, Origin::Retried, &tried)? };
+    let left = unsafe { in_turn(relation, || merge::merge(relation, stream, view, batch, Origin::Retried, &tried))? };
     Ok(tried.len() - left)
 }
 
@@ -284,7 +285,7 @@ pub unsafe fn each_part(
             besides.pending.append(&mut batch.pending);
             besides.holds_reverts = !batch.reverts.is_empty();
         }
-        let whole = |(bytes, Group { key, events })| (bytes, Whole { key, events: fold_events(events) });
+        let whole = |(bytes, Group { key, events, .. })| (bytes, Whole { key, events: fold_events(events) });
         let mut keys = batch.groups.into_iter().map(whole).collect::<BTreeMap<_, _>>();
         for (bytes, key, id, event) in once.iter().filter(|(bytes, ..)| part_of(bytes, parts) == part) {
             let whole = keys.entry(bytes.clone()).or_insert_with(|| Whole { key: key.clone(), events: Vec::new() });

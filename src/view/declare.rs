@@ -5,10 +5,11 @@ use crate::catalog::{self, ReducerRecord, ViewRecord};
 use crate::error::{Error, Result, state};
 use crate::spi::as_table_owner;
 use crate::view::applied::heal;
+use crate::view::maintain::is_at_work;
 use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::merge::Origin;
 use crate::view::table::ViewTable;
-use crate::view::{build, cost, lock};
+use crate::view::{build, cost, lock, reducer};
 use crate::{admin, apply, drops, jsonb, sql_function, stamp};
 use gundb_core::Printer;
 use gundb_core::fold::REDUCED_BYTES_MAX;
@@ -77,6 +78,7 @@ fn create(name: &str, wanted: ViewTable) -> Result<Datum> {
     let Some(table_name) = place.table.clone() else {
         return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
     };
+    catalog::refuse_long_name(&table_name)?;
     if let Some(relation) = catalog::find_table(&place)? {
         return already_there(&wanted, relation);
     }
@@ -99,7 +101,9 @@ fn create(name: &str, wanted: ViewTable) -> Result<Datum> {
 fn already_there(wanted: &ViewTable, relation: Oid) -> Result<Datum> {
     let label = catalog::table_label(relation)?;
     let Some(record) = catalog::view_of_table(relation)? else {
-        return Err(Error::new(b"42P07", format!("relation {label} already exists and is not a view of gundb")).into());
+        return Err(Error::new(b"42P07", format!("relation {label} already exists and is not a view of gundb"))
+            .hint("Give the view another name, or another schema: 'schema.name'.")
+            .into());
     };
     if !ViewTable::read(record)?.is_same(wanted) {
         return Err(Error::new(
@@ -138,6 +142,7 @@ sql_function! {
     /// `check_view(view)`
     fn gundb_check_view(call) {
         let view = own_view(call)?;
+        reducer::refuse_uncallable(&view)?;
         let table = admin::table_of(&view.record.stream)?;
         let rows = call.rows();
         with_stream(table, |relation, stream| {
@@ -169,6 +174,7 @@ sql_function! {
         };
         let mut folded = 0;
         for view in views {
+            refuse_at_work(&view)?;
             let table = admin::table_of(&view.record.stream)?;
             // Not beside a rebuild, which has found by then which rows are right; and as an append, so that whoever locks
             // appenders out has the view for himself.
@@ -207,9 +213,24 @@ pub fn refuse_unfit(table: Oid) -> Result<()> {
 /// As [`own_view`], with nobody else making it anew, altering or dropping it until the end of the transaction.
 pub fn own_view_alone(call: Call) -> Result<ViewTable> {
     let view = own_view(call)?;
+    refuse_at_work(&view)?;
     catalog::lock(view.relation, pg_sys::ShareUpdateExclusiveLock)?;
     // It may be another by now.
     own_view(call)
+}
+
+/// Raises where a trigger on a view's table would do something about the views of a stream that are just taking events
+/// in: what was brought is in some, and not in others.
+fn refuse_at_work(view: &ViewTable) -> Result<()> {
+    if !is_at_work(admin::table_of(&view.record.stream)?) {
+        return Ok(());
+    }
+    Err(Error::new(
+        state::OBJECT_IN_USE,
+        format!("the views of stream \"{}\" are taking events in", view.record.stream),
+    )
+    .hint("A trigger on the table of a view cannot rebuild, alter, drop or retry the views of its stream. Do it after.")
+    .into())
 }
 
 /// The view that a call is about, whose table the caller owns.
@@ -218,7 +239,7 @@ pub fn own_view(call: Call) -> Result<ViewTable> {
     let view = ViewTable::of_table(Oid::from(relation.value() as u32))?;
     if !catalog::may_own(view.relation)? {
         let label = catalog::table_label(view.relation)?;
-        return Err(Error::new(state::PRIVILEGE, format!("must be owner of view {label}")).into());
+        return Err(not_owner(format!("view {label}"), view.relation).into());
     }
     Ok(view)
 }
@@ -230,7 +251,13 @@ fn own_stream(name: &str) -> Result<Oid> {
     }
     let table = admin::table_of(name)?;
     if !catalog::may_own(table)? {
-        return Err(Error::new(state::PRIVILEGE, format!("must be owner of the table of stream \"{name}\"")).into());
+        return Err(not_owner(format!("the table of stream \"{name}\""), table).into());
     }
     Ok(table)
+}
+
+fn not_owner(what: String, table: Oid) -> Error {
+    let owner = format!("SELECT relowner::regrole FROM pg_class WHERE oid = {};", table.to_u32());
+    Error::new(state::PRIVILEGE, format!("must be owner of {what}"))
+        .hint(format!("Its owner can, and whoever is a member of that role: {owner}"))
 }

@@ -13,8 +13,11 @@
 use crate::boundary::try_pg;
 use crate::error::{Error, Result, internal};
 use crate::scan::key as scan_key;
+use crate::spi::varlena;
+use crate::view::keyed::Keyed;
 use crate::view::table::ViewTable;
 use crate::view::write::NewRow;
+use gundb_core::Datum as Value;
 use gundb_core::fold::FoldValue;
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -22,18 +25,6 @@ use std::ffi::CString;
 
 // Raw: an error, as of a serialization failure, must reach `try_pg` whole.
 unsafe extern "C-unwind" {
-    fn CatalogTupleInsertWithInfo(
-        relation: pg_sys::Relation,
-        tuple: pg_sys::HeapTuple,
-        indexes: pg_sys::CatalogIndexState,
-    );
-    fn CatalogTupleUpdateWithInfo(
-        relation: pg_sys::Relation,
-        tid: pg_sys::ItemPointer,
-        tuple: pg_sys::HeapTuple,
-        indexes: pg_sys::CatalogIndexState,
-    );
-    fn CatalogTupleDelete(relation: pg_sys::Relation, tid: pg_sys::ItemPointer);
     fn CommandCounterIncrement();
     fn GetHeapamTableAmRoutine() -> *const pg_sys::TableAmRoutine;
     fn OidInputFunctionCall(function: Oid, text: *mut core::ffi::c_char, parameter: Oid, modifier: i32) -> Datum;
@@ -48,9 +39,11 @@ unsafe extern "C-unwind" {
 }
 
 /// A column of a view's table: where it stands, and how its values are read.
+#[derive(Clone, Copy)]
 struct Column {
     /// Counted from 0.
     place: usize,
+    kind: Oid,
     input: Oid,
     parameter: Oid,
 }
@@ -64,11 +57,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at a view's table. None: rows are written by statements.
+    /// Looks at the table of a view that cannot refuse. None: rows are written by statements.
     pub fn of(view: &ViewTable) -> Result<Option<Layout>> {
-        if view.can_refuse()? {
-            return Ok(None);
-        }
         // SAFETY: the relation and its index are open while they are looked at.
         unsafe {
             let relation = pg_sys::table_open(view.relation, pg_sys::AccessShareLock as i32);
@@ -92,7 +82,7 @@ impl Layout {
                 };
                 let (mut input, mut parameter) = (Oid::INVALID, Oid::INVALID);
                 pg_sys::getTypeInputInfo(kind, &mut input, &mut parameter);
-                columns.push(Column { place, input, parameter });
+                columns.push(Column { place, kind, input, parameter });
             }
             let keys = view.view.key.0.len();
             let index = pg_sys::index_open(crate::stream::primary_key(relation)?, pg_sys::AccessShareLock as i32);
@@ -124,13 +114,18 @@ unsafe fn attribute(table: Oid, name: &str) -> Option<(usize, Oid)> {
 
 /// Writes rows that are, and takes away rows that are no more.
 pub fn write(view: &ViewTable, layout: &Layout, rows: &[&NewRow]) -> Result<()> {
-    let mut table = Table::open(view, layout)?;
-    let mut memory = PgMemoryContexts::new("gundb rows");
-    for row in rows {
-        // SAFETY: the table is open; nothing points into what is allocated for a row once it is written.
-        unsafe {
-            memory.switch_to(|_| table.put(row))?;
-            memory.reset();
+    let mut table = Table { layout, table: Keyed::open(view.relation)? };
+    if let [row] = rows {
+        // SAFETY: the table is open.
+        unsafe { table.put(row)? };
+    } else {
+        let mut memory = PgMemoryContexts::new("gundb rows");
+        for row in rows {
+            // SAFETY: the table is open; nothing points into what is allocated for a row once it is written.
+            unsafe {
+                memory.switch_to(|_| table.put(row))?;
+                memory.reset();
+            }
         }
     }
     // SAFETY: outside of any scan.
@@ -140,90 +135,68 @@ pub fn write(view: &ViewTable, layout: &Layout, rows: &[&NewRow]) -> Result<()> 
 /// A view's table, open for writing.
 struct Table<'a> {
     layout: &'a Layout,
-    relation: pg_sys::Relation,
-    index: pg_sys::Relation,
-    indexes: pg_sys::CatalogIndexState,
-    slot: *mut pg_sys::TupleTableSlot,
+    table: Keyed,
 }
 
-impl<'a> Table<'a> {
-    fn open(view: &ViewTable, layout: &'a Layout) -> Result<Table<'a>> {
-        // SAFETY: what is opened is closed when the value drops.
-        unsafe {
-            let relation = pg_sys::table_open(view.relation, pg_sys::RowExclusiveLock as i32);
-            let index = pg_sys::index_open(crate::stream::primary_key(relation)?, pg_sys::RowExclusiveLock as i32);
-            let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
-            let indexes = pg_sys::CatalogOpenIndexes(relation);
-            Ok(Table { layout, relation, index, indexes, slot })
-        }
-    }
-
+impl Table<'_> {
+    /// Writes a row.
     unsafe fn put(&mut self, row: &NewRow) -> Result<()> {
         let Layout { columns, keys, .. } = self.layout;
-        let texts = row.key.iter().map(|datum| Some(datum.to_string()));
-        let texts = texts.chain(row.values.iter().flatten().map(FoldValue::sql_text));
+        let keyed = row.key.iter().map(Some);
         unsafe {
-            let (relation, indexes) = (self.relation, self.indexes);
-            let descriptor = (*relation).rd_att;
+            let descriptor = (*self.table.relation).rd_att;
             let natts = (*descriptor).natts as usize;
             let (mut values, mut nulls) = (vec![Datum::null(); natts], vec![true; natts]);
             let mut replaces = vec![false; natts];
-            for (column, text) in columns.iter().zip(texts) {
-                replaces[column.place] = true;
-                if let Some(text) = text {
-                    values[column.place] = read(column, text)?;
-                    nulls[column.place] = false;
-                }
+            for (column, datum) in columns.iter().zip(keyed) {
+                put_into(column, read_datum(column, datum)?, &mut values, &mut nulls, &mut replaces);
+            }
+            for (column, value) in columns[*keys..].iter().zip(row.values.iter().flatten()) {
+                put_into(column, read(column, value)?, &mut values, &mut nulls, &mut replaces);
             }
             let key = columns[..*keys].iter().map(|column| values[column.place]).collect::<Vec<_>>();
-            let found = self.find(&key);
+            let found = self.find(&key)?;
             if found {
                 self.refuse_unseen()?;
             }
-            let mut place = (*self.slot).tts_tid;
-            let tid = &raw mut place;
+            let place = (*self.table.slot).tts_tid;
             let (values, nulls) = (values.as_ptr(), nulls.as_ptr());
             match (found, row.values.is_some()) {
                 (true, true) => {
                     let mut should_free = false;
-                    let old = pg_sys::ExecFetchSlotHeapTuple(self.slot, false, &mut should_free);
-                    let replaces = replaces.as_ptr();
-                    try_pg(|| {
-                        let tuple = heap_modify_tuple(old, descriptor, values, nulls, replaces);
-                        CatalogTupleUpdateWithInfo(relation, tid, tuple, indexes)
-                    })
+                    let tuple = if replaces.iter().all(|replaced| *replaced) {
+                        try_pg(|| heap_form_tuple(descriptor, values, nulls))?
+                    } else {
+                        let old = pg_sys::ExecFetchSlotHeapTuple(self.table.slot, false, &mut should_free);
+                        let replaces = replaces.as_ptr();
+                        try_pg(|| heap_modify_tuple(old, descriptor, values, nulls, replaces))?
+                    };
+                    match self.table.replace(place, tuple, &key)? {
+                        true => Ok(()),
+                        false => Err(internal("a view's row changed while its key was locked")),
+                    }
                 }
-                (true, false) => try_pg(|| CatalogTupleDelete(relation, tid)),
-                (false, true) => try_pg(|| {
-                    let tuple = heap_form_tuple(descriptor, values, nulls);
-                    CatalogTupleInsertWithInfo(relation, tuple, indexes)
-                }),
+                (true, false) => self.table.delete(),
+                (false, true) => {
+                    let tuple = try_pg(|| heap_form_tuple(descriptor, values, nulls))?;
+                    self.table.insert(tuple, &key)
+                }
                 (false, false) => Ok(()),
             }
         }
     }
 
     /// Puts the row of a key, as of now, into the slot.
-    unsafe fn find(&mut self, key: &[Datum]) -> bool {
+    unsafe fn find(&mut self, key: &[Datum]) -> Result<bool> {
         unsafe {
-            let mut now =
-                pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
+            let index = self.table.index;
             let equals = |(at, (value, function)): (usize, (&Datum, &Oid))| {
                 let mut equals = scan_key(at, pg_sys::BTEqualStrategyNumber as u16, function.to_u32(), *value);
-                equals.sk_collation = *(*self.index).rd_indcollation.add(at);
+                equals.sk_collation = *(*index).rd_indcollation.add(at);
                 equals
             };
-            let mut keys = key.iter().zip(&self.layout.equal).enumerate().map(equals).collect::<Vec<_>>();
-            let count = keys.len() as i32;
-            #[cfg(not(feature = "pg18"))]
-            let scan = pg_sys::index_beginscan(self.relation, self.index, &raw mut now, count, 0);
-            #[cfg(feature = "pg18")]
-            let scan =
-                pg_sys::index_beginscan(self.relation, self.index, &raw mut now, core::ptr::null_mut(), count, 0);
-            pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, core::ptr::null_mut(), 0);
-            let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot);
-            pg_sys::index_endscan(scan);
-            found
+            let mut conditions = key.iter().zip(&self.layout.equal).enumerate().map(equals).collect::<Vec<_>>();
+            self.table.find(&mut conditions)
         }
     }
 
@@ -233,13 +206,13 @@ impl<'a> Table<'a> {
             if pg_sys::XactIsoLevel < pg_sys::XACT_REPEATABLE_READ as i32 {
                 return Ok(());
             }
-            let satisfies = (*(*self.relation).rd_tableam).tuple_satisfies_snapshot;
+            let satisfies = (*(*self.table.relation).rd_tableam).tuple_satisfies_snapshot;
             let satisfies = satisfies.ok_or_else(|| internal("the table cannot tell what is visible"))?;
             let mut should_free = false;
-            let tuple = pg_sys::ExecFetchSlotHeapTuple(self.slot, false, &mut should_free);
+            let tuple = pg_sys::ExecFetchSlotHeapTuple(self.table.slot, false, &mut should_free);
             // What this transaction has written is younger than its snapshot, and its own.
             let writer = (*(*tuple).t_data).t_choice.t_heap.t_xmin;
-            if satisfies(self.relation, self.slot, pg_sys::GetActiveSnapshot())
+            if satisfies(self.table.relation, self.table.slot, pg_sys::GetActiveSnapshot())
                 || pg_sys::TransactionIdIsCurrentTransactionId(writer)
             {
                 return Ok(());
@@ -251,25 +224,34 @@ impl<'a> Table<'a> {
     }
 }
 
-unsafe fn read(column: &Column, text: String) -> Result<Datum> {
+fn put_into(column: &Column, value: Option<Datum>, values: &mut [Datum], nulls: &mut [bool], replaces: &mut [bool]) {
+    replaces[column.place] = true;
+    if let Some(value) = value {
+        (values[column.place], nulls[column.place]) = (value, false);
+    }
+}
+
+/// A value as the column has it. Those that look the same in memory need not be printed and read.
+unsafe fn read(column: &Column, value: &FoldValue) -> Result<Option<Datum>> {
+    match value {
+        FoldValue::Datum(datum) => unsafe { read_datum(column, datum.as_ref()) },
+        other => other.sql_text().map(|text| unsafe { read_text(column, text) }).transpose(),
+    }
+}
+
+unsafe fn read_datum(column: &Column, datum: Option<&Value>) -> Result<Option<Datum>> {
+    let Some(datum) = datum else { return Ok(None) };
+    match (column.kind, datum) {
+        (pg_sys::TEXTOID, Value::Text(text)) => Ok(Some(varlena(text.as_bytes()))),
+        (pg_sys::INT8OID, Value::Bigint(number)) => Ok(Some(Datum::from(*number))),
+        (pg_sys::BOOLOID, Value::Boolean(is)) => Ok(Some(Datum::from(*is))),
+        _ => unsafe { read_text(column, datum.to_string()) }.map(Some),
+    }
+}
+
+unsafe fn read_text(column: &Column, text: String) -> Result<Datum> {
     let text = CString::new(text).map_err(|_| internal("a view's value has a zero byte"))?;
     let (input, parameter, text) = (column.input, column.parameter, text.as_ptr().cast_mut());
     // SAFETY: the input function of the column's type, given a text that lives as long as the call.
     try_pg(|| unsafe { OidInputFunctionCall(input, text, parameter, -1) })
-}
-
-impl Drop for Table<'_> {
-    fn drop(&mut self) {
-        // While an error unwinds, abort closes what is open; touching it then could raise again.
-        if std::thread::panicking() {
-            return;
-        }
-        // SAFETY: each was opened in `open` and is closed once; locks are held to the end of the transaction.
-        unsafe {
-            pg_sys::CatalogCloseIndexes(self.indexes);
-            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-            pg_sys::index_close(self.index, pg_sys::NoLock as i32);
-            pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
-        }
-    }
 }

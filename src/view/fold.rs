@@ -36,8 +36,9 @@ pub struct Source<'a> {
 /// Which events of a key count when it is folded again; what is pending never does.
 #[derive(Clone, Copy)]
 pub enum Counted<'a> {
-    /// All that are held, but for what this transaction has appended and not brought in: that comes by itself.
-    Brought,
+    /// All that are held, but for what this transaction has appended or applied and not brought in, and for some: that
+    /// comes by itself.
+    Brought { but: &'a BTreeSet<Dot> },
     /// Those that a clock covers, but for some.
     Covered { clock: &'a Clock, left_out: &'a BTreeSet<Dot> },
 }
@@ -55,7 +56,7 @@ impl Counted<'_> {
                 || arriving.get(&(dot.site, dot.lane)).is_some_and(|after| dot.seq > *after)
         };
         Ok(move |dot: &Dot| match self {
-            Counted::Brought => !is_to_come(dot),
+            Counted::Brought { but } => !is_to_come(dot) && !but.contains(dot),
             Counted::Covered { clock, left_out } => clock.covers(dot) && !left_out.contains(dot),
         })
     }
@@ -70,7 +71,7 @@ pub struct Fold<'a> {
     pub pending: Vec<Pending>,
     /// Events that are taken in after those at hand.
     later: BTreeSet<Dot>,
-    /// Events whose ids another transaction may be about to bring too: their keys are to be looked at once more.
+    /// Events for whose sake their keys are to be looked at once more ([`Probe::settle`]).
     pub in_doubt: Vec<LateEvent>,
 }
 
@@ -189,7 +190,8 @@ pub unsafe fn held_events(
         return Ok(BTreeMap::new());
     }
     let Source { relation, stream, view, counted } = source;
-    let pending = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
+    // Whoever files an event of these keys as pending holds their locks, as we do: by now all of it is committed.
+    let pending = catalog::pending_dots(view.number, Mode::Latest)?.into_iter().collect::<BTreeSet<_>>();
     let is_left_out = |dot: &Dot| pending.contains(dot) || left_out.contains(dot);
     let rule = counted.rule(stream)?;
     let counts = |mark: &Mark| {
@@ -214,12 +216,13 @@ pub unsafe fn held_events(
             break;
         }
     }
-    if matches!(counted, Counted::Brought) && run::database()?.waiting(Waiting::Late).may_be() {
+    let mut were_late = BTreeSet::new();
+    if matches!(counted, Counted::Brought { .. }) && run::database()?.waiting(Waiting::Late).may_be() {
         // After the walk: what it has met is taken in now, and what was committed meanwhile stays late.
         for bytes in keys.keys() {
             let events = all.groups.get(bytes).into_iter().flat_map(|group| &group.events);
             let met = events.map(|event| event.mark.dot(stream.id)).collect::<BTreeSet<_>>();
-            late::take(view.number, bytes, |dot| met.contains(dot))?;
+            were_late.extend(late::take(view.number, bytes, |dot| met.contains(dot))?.into_all());
         }
     }
     let reverts = match through_all {
@@ -231,7 +234,7 @@ pub unsafe fn held_events(
     let mut held = BTreeMap::new();
     for (bytes, key) in keys {
         let events = all.groups.remove(&bytes).map(|group| group.events).unwrap_or_default();
-        let (events, doubtful) = unsafe { probe.settle(view, &bytes, events, &rule, &is_left_out)? };
+        let (events, doubtful) = unsafe { probe.settle(view, &bytes, events, &were_late, &rule, &is_left_out)? };
         in_doubt.extend(doubtful.into_iter().map(|dot| intake::once_more(bytes.clone(), &key, dot)));
         held.insert(bytes, events);
     }

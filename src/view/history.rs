@@ -12,7 +12,7 @@ use crate::view::contexts::Lookup;
 use crate::view::making::with_stream;
 use crate::view::past::{Labels, Past, Wanted};
 use crate::view::reading::may_read;
-use crate::view::reducer::Reducer;
+use crate::view::reducer::{self, Reducer};
 use crate::view::replay;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
@@ -32,6 +32,7 @@ sql_function! {
         let table = admin::table_of(&view.record.stream)?;
         may_read(view.relation)?;
         may_read(table)?;
+        reducer::refuse_uncallable(&view)?;
         let wanted = Wanted::of_text(&view, key)?;
         let rows = call.rows();
         with_stream(table, |relation, stream| {
@@ -39,7 +40,7 @@ sql_function! {
             // SAFETY: the relation is open.
             unsafe {
                 let (batch, labels, reverts) = past.of_key(relation, &wanted)?;
-                for (bytes, Group { key, events }) in batch.groups {
+                for (bytes, Group { key, events, .. }) in batch.groups {
                     let events = past.settled(relation, &bytes, events)?;
                     let acts = acts(events, &labels, &reverts)?;
                     let found = |mark: &Mark, kind: &str, id: Uuid, values: Option<&[FoldValue]>| {

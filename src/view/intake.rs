@@ -15,6 +15,7 @@ use crate::view::fold::Source;
 use crate::view::late;
 use crate::view::merge::Origin;
 use crate::view::repeats::{self, Probe, Stands};
+use crate::view::reverts::Concern;
 use crate::view::states::{Busy, States};
 use crate::view::table::ViewTable;
 use crate::{run, transaction};
@@ -56,10 +57,8 @@ pub struct Coming<'a> {
     pub origin: Origin,
     /// Events that come to no key, by id.
     pub keyless: &'a [(Uuid, Dot)],
-    /// Keys that are to be folded again, whatever comes to them.
-    pub again: &'a BTreeSet<Vec<u8>>,
-    /// The reverts for whose sake.
-    pub reverts: &'a [Dot],
+    /// Keys that are to be folded again, whatever comes to them, for the sake of reverts.
+    pub reverted: &'a BTreeMap<Vec<u8>, Concern>,
 }
 
 /// Locks the keys of a batch and says what comes to them.
@@ -80,7 +79,7 @@ pub unsafe fn take(
     for (bytes, group) in groups {
         match found.remove(&bytes) {
             Some(state) => {
-                let again = coming.again.contains(&bytes);
+                let again = coming.reverted.contains_key(&bytes);
                 let intake = Intake { key: group.key, events: group.events, state, again };
                 taken.keys.insert(bytes, intake);
             }
@@ -97,7 +96,7 @@ pub unsafe fn take(
     let (mut repeated, mut late) = (Repeated::new(), Vec::new());
     if asks || !late_ids.is_empty() || !keyless.is_empty() {
         let mut probe = unsafe { Probe::begin(relation, stream) };
-        let mut ids = look_at_locked(&mut probe, stream, &mut taken, |id| asks || late_ids.contains(id));
+        let mut ids = look_at_locked(&mut probe, stream, &mut taken, coming, |id| asks || late_ids.contains(id));
         let others = left.values().flat_map(|group| &group.events).map(|event| event.id);
         ids.extend(others.filter(|id| asks && probe.stands(id) == Stands::Repeated));
         ids.extend(look_at_keyless(&mut probe, keyless, &mut late));
@@ -115,9 +114,9 @@ pub unsafe fn take(
     for (bytes, group) in left {
         let shown = shown(&group.key);
         let event = |(dot, again)| LateEvent { key: bytes.clone(), shown: shown.clone(), dot, again, why: busy_key() };
-        let reverts = if coming.again.contains(&bytes) { coming.reverts } else { &[] };
         let dots = group.events.iter().map(|event| (event.mark.dot(stream.id), false));
-        late.extend(dots.chain(reverts.iter().map(|dot| (*dot, true))).map(event));
+        let again = coming.reverted.get(&bytes).into_iter().flat_map(Concern::dots);
+        late.extend(dots.chain(again.map(|dot| (dot, true))).map(event));
     }
     if !late.is_empty() {
         file(view, &late)?;
@@ -126,22 +125,25 @@ pub unsafe fn take(
     Ok(taken)
 }
 
-/// The ids, of events in the keys that are locked, that repeat. Keys whose ids are in doubt are folded again, and are to
-/// be looked at once more, whatever is found then: another key may have the id by that time.
+/// The ids, of events in the keys that are locked and of those that are reverted there, that repeat. Keys whose ids are
+/// in doubt are folded again, and are to be looked at once more, whatever is found then: another key may have the id by
+/// that time.
 fn look_at_locked(
     probe: &mut Probe,
     stream: &Stream,
     taken: &mut Taken,
+    coming: &Coming,
     asked: impl Fn(&Uuid) -> bool,
 ) -> BTreeSet<Uuid> {
     let mut ids = BTreeSet::new();
     for (bytes, intake) in &mut taken.keys {
-        for event in intake.events.iter().filter(|event| asked(&event.id)) {
-            match probe.stands(&event.id) {
+        let events = intake.events.iter().map(|event| (event.mark.dot(stream.id), event.id));
+        let reverted = coming.reverted.get(bytes).into_iter().flat_map(|concern| concern.events.clone());
+        for (dot, id) in events.chain(reverted).filter(|(_, id)| asked(id)) {
+            match probe.stands(&id) {
                 Stands::Once => {}
-                Stands::Repeated => drop(ids.insert(event.id)),
+                Stands::Repeated => drop(ids.insert(id)),
                 Stands::InDoubt => {
-                    let dot = event.mark.dot(stream.id);
                     intake.again = true;
                     taken.in_doubt.push(once_more(bytes.clone(), &intake.key, dot));
                 }

@@ -4,7 +4,7 @@
 //! append, an apply, or the worker. As of now, as states are, and without predicate locks.
 //!
 //! Must hold: an event is filed in the transaction that stores it, and taken off under the lock of the key by whoever
-//! takes it in.
+//! takes it in, who also asks whether its id stands elsewhere: who filed it could not know.
 //!
 //! Unsafe: PostgreSQL's access methods.
 
@@ -36,6 +36,13 @@ pub struct Taken {
     pub missing: BTreeSet<Dot>,
     /// Events that may be, and for which the key must be folded again.
     pub again: BTreeSet<Dot>,
+}
+
+impl Taken {
+    /// All of them.
+    pub fn into_all(self) -> impl Iterator<Item = Dot> {
+        self.missing.into_iter().chain(self.again)
+    }
 }
 
 /// Takes off the list, of a key that is locked, the events that `takes` chooses. Returns them.

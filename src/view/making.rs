@@ -15,6 +15,7 @@ use crate::view::batch::Batch;
 use crate::view::build::{self, Events, ROWS_AT_ONCE};
 use crate::view::fold::{Counted, Source};
 use crate::view::merge::{self, Taken};
+use crate::view::repeats::{Probe, Stands};
 use crate::view::states::States;
 use crate::view::table::ViewTable;
 use crate::view::write::{NewRow, write};
@@ -173,8 +174,14 @@ impl Making {
         ids: &[Uuid],
         reached: &Clock,
     ) -> Result<()> {
+        let mut repeated = BTreeSet::new();
+        if !ids.is_empty() {
+            // What another transaction is about to bring is not covered: it comes by itself.
+            let mut probe = unsafe { Probe::begin(relation, stream) };
+            repeated.extend(ids.iter().copied().filter(|id| probe.stands(id) == Stands::Repeated));
+        }
         let mut again = BTreeSet::new();
-        for &id in ids {
+        for id in repeated {
             let (mut dots, mut bearers) = (0, Batch::default());
             unsafe {
                 scan::walk(relation, Which::OfId { index: stream.by_id, id }, As::OfNow, |event| {
@@ -206,7 +213,10 @@ impl Making {
     ) -> Result<()> {
         let counted = Counted::Covered { clock, left_out: &self.left_out };
         let source = Source { relation, stream, view: &self.view, counted };
-        again.append(&mut unsafe { merge::settle_reverts(source, &mut batch, true)? });
+        for (key, concern) in unsafe { merge::settle_reverts(source, &mut batch, true)? } {
+            catalog::forget_pending(self.view.number, &concern.pending)?;
+            again.insert(key);
+        }
         let Batch { groups, mut pending, skipped, .. } = batch;
         let mut states = States::open(self.view.number)?;
         // What is in doubt is not covered: it comes by itself.
@@ -250,7 +260,7 @@ impl Making {
         locks.extend_from_slice(others);
         lock::briefly(&locks, || self.catch_up_mostly())?;
         // SAFETY: the relation is open.
-        with_stream(self.stream, |relation, stream| unsafe { maintain::take_in(relation, stream) })?;
+        with_stream(self.stream, |relation, _| unsafe { maintain::take_in(relation) })?;
         self.catch_up().map(drop)
     }
 }

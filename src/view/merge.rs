@@ -8,17 +8,19 @@ use crate::error::{Error, Result, internal, state};
 use crate::scan::As;
 use crate::spi::Mode;
 use crate::stream::Stream;
+use crate::transaction;
+use crate::view::at_once;
 use crate::view::batch::{Batch, Group, Whole, fold_events};
 use crate::view::contexts::Lookup;
 use crate::view::fold::{Counted, Fold, Source, encoded, held_events};
 use crate::view::intake::{self, Coming, Intake};
-use crate::view::refusal::{LeftOut, unless_refused};
+use crate::view::refusal::{Groups, Refusable};
 use crate::view::replay;
-use crate::view::reverts::{self, Reverts};
+use crate::view::reverts::{self, Concern, Reverts};
 use crate::view::states::{Busy, States};
 use crate::view::table::ViewTable;
 use crate::view::write::{self, Changed, NewRow};
-use gundb_core::fold::{FoldValue, RowState};
+use gundb_core::fold::{FoldValue, Mark, RowState};
 use gundb_core::{Datum, Dot};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,16 +72,31 @@ pub unsafe fn merge(
     origin: Origin,
     tried: &BTreeMap<Dot, Tried>,
 ) -> Result<usize> {
-    let source = Source { relation, stream, view, counted: Counted::Brought };
-    let again = unsafe { settle_reverts(source, &mut batch, origin != Origin::Own)? };
-    let Batch { groups, mut pending, reverts, keyless, .. } = batch;
+    let nothing = BTreeSet::new();
+    let source = Source { relation, stream, view, counted: Counted::Brought { but: &nothing } };
+    let may_be_late = origin != Origin::Own || transaction::with(|t| t.gave_ids);
+    let reverted = unsafe { settle_reverts(source, &mut batch, may_be_late)? };
+    let Batch { mut groups, pending, keyless, .. } = batch;
     let fails = view.strict && origin == Origin::Own;
     if fails && let Some(first) = pending.first() {
         return Err(refusal(view, first)?);
     }
-    let reverts = reverts.iter().map(|revert| revert.mark.dot(stream.id)).collect::<Vec<_>>();
-    let coming = Coming { origin, keyless: &keyless, again: &again, reverts: &reverts };
-    let merge = |groups: BTreeMap<Vec<u8>, Group>| {
+    if !groups.is_empty() {
+        view.hold()?;
+    }
+    if reverted.is_empty() {
+        at_once::take(source, &mut groups, origin)?;
+    }
+    let coming = Coming { origin, keyless: &keyless, reverted: &reverted };
+    let count = |left_out: &[Pending]| left_out.iter().filter(|pending| tried.contains_key(&pending.dot)).count();
+    // What is left out is filed at once: for the sake of a key another may be folded again.
+    catalog::insert_pending(view.number, &pending, false, tried)?;
+    let merge = |groups: Groups, to_come: &BTreeSet<Dot>| {
+        let source = Source { counted: Counted::Brought { but: to_come }, ..source };
+        // Undone where a row is refused: then the revert waits instead.
+        for concern in groups.keys().filter_map(|key| reverted.get(key)) {
+            catalog::forget_pending(view.number, &concern.pending)?;
+        }
         let mut states = None;
         let mut taken = intake::Taken::default();
         if !groups.is_empty() || !keyless.is_empty() && intake::may_repeat(origin)? {
@@ -100,20 +117,21 @@ pub unsafe fn merge(
         if !folded.in_doubt.is_empty() {
             intake::file(view, &folded.in_doubt)?;
         }
-        Ok(folded.pending)
+        catalog::insert_pending(view.number, &folded.pending, false, tried)?;
+        Ok(count(&folded.pending))
+    };
+    let refuse = |refused: &[Pending]| {
+        catalog::insert_pending(view.number, refused, true, tried)?;
+        Ok(count(refused))
     };
     // Whoever brings what comes from others, or was late, puts the whole off where a row is refused.
     let brings = origin == Origin::Own || !tried.is_empty();
     let waits_itself = brings && !fails && !groups.is_empty() && view.can_refuse()?;
-    let mut left_out = match waits_itself {
-        true => unless_refused(stream.id, groups, &reverts, &merge)?,
-        false => LeftOut { pending: merge(groups)?, refused: Vec::new() },
+    let left_out = match waits_itself {
+        true => Refusable { view, stream: stream.id, reverts: &reverted, merge, refuse }.take(groups, &nothing)?,
+        false => merge(groups, &nothing)?,
     };
-    pending.append(&mut left_out.pending);
-    catalog::insert_pending(view.number, &pending, false, tried)?;
-    catalog::insert_pending(view.number, &left_out.refused, true, tried)?;
-    let again = |pending: &&Pending| tried.contains_key(&pending.dot);
-    Ok(pending.iter().chain(&left_out.refused).filter(again).count())
+    Ok(count(&pending) + left_out)
 }
 
 /// What a batch makes of the states of its keys.
@@ -139,7 +157,7 @@ pub unsafe fn fold_in(
     again: &BTreeSet<Vec<u8>>,
 ) -> Result<Merged> {
     let mut found = states.lock(&groups.keys().map(Vec::as_slice).collect::<Vec<_>>(), Busy::Awaited)?;
-    let keys = groups.into_iter().map(|(bytes, Group { key, events })| {
+    let keys = groups.into_iter().map(|(bytes, Group { key, events, .. })| {
         let state = found.remove(&bytes).unwrap_or_default();
         let again = again.contains(&bytes);
         (bytes, Intake { key, events, state, again })
@@ -216,34 +234,44 @@ pub unsafe fn take_whole(source: Source, keys: BTreeMap<Vec<u8>, Whole>) -> Resu
 }
 
 /// Leaves out of a batch what is reverted, and adds the keys of what the batch itself reverts or brings back: they are to
-/// be folded again, and are returned. `may_be_late`: a revert may have come before the event that it reverts.
+/// be folded again, and are returned with the reverts that concern them, and with those of the events that were pending,
+/// whose wait is to end with the fold. `may_be_late`: a revert may have come before the event that it reverts. Reverts that
+/// are pending do not count.
 ///
 /// # Safety
 /// The relation of `source` is open.
-pub unsafe fn settle_reverts(source: Source, batch: &mut Batch, may_be_late: bool) -> Result<BTreeSet<Vec<u8>>> {
+pub unsafe fn settle_reverts(
+    source: Source,
+    batch: &mut Batch,
+    may_be_late: bool,
+) -> Result<BTreeMap<Vec<u8>, Concern>> {
     let Source { relation, stream, view, counted } = source;
+    if batch.reverts.is_empty() && !(may_be_late && catalog::holds_reverts(&stream.name)?) {
+        return Ok(BTreeMap::new());
+    }
+    let waiting = catalog::pending_dots(view.number, Mode::Latest)?.into_iter().collect::<BTreeSet<_>>();
+    let counts = counted.rule(stream)?;
+    let shown = |mark: &Mark| counts(&mark.dot(stream.id)) && !waiting.contains(&mark.dot(stream.id));
     if may_be_late {
-        let reverts = Reverts::of_stream(relation, stream, As::OfNow, |_| true)?;
+        let reverts = Reverts::of_stream(relation, stream, As::OfNow, shown)?;
         unsafe { batch.leave_out_reverted(&reverts)? };
     }
-    let mut again = BTreeSet::new();
     if batch.reverts.is_empty() {
-        return Ok(again);
+        return Ok(BTreeMap::new());
     }
     catalog::note_reverts(&stream.name)?;
-    let (mut touched, dots) = unsafe { reverts::touched(relation, stream, view, &batch.reverts)? };
-    // A revert ends the wait of an event that could not be folded.
-    let waiting = catalog::pending_dots(view.number, Mode::Write)?.into_iter().collect::<BTreeSet<_>>();
-    let ended = dots.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
+    let mut touched = unsafe { reverts::touched(relation, stream, view, &batch.reverts, shown)? };
+    let ended = touched.keyless.into_iter().filter(|dot| waiting.contains(dot)).collect::<Vec<_>>();
     catalog::forget_pending(view.number, &ended)?;
-    let counts = counted.rule(stream)?;
-    touched.pending.retain(|pending| counts(&pending.dot));
-    batch.pending.append(&mut touched.pending);
-    for (bytes, Group { key, .. }) in touched.groups {
-        again.insert(bytes.clone());
+    for concern in touched.keys.values_mut() {
+        concern.pending = concern.events.keys().filter(|dot| waiting.contains(dot)).copied().collect();
+    }
+    touched.batch.pending.retain(|pending| counts(&pending.dot));
+    batch.pending.append(&mut touched.batch.pending);
+    for (bytes, Group { key, .. }) in touched.batch.groups {
         batch.touch(bytes, key);
     }
-    Ok(again)
+    Ok(touched.keys)
 }
 
 /// What a strict view says to an append that it cannot fold.

@@ -22,6 +22,8 @@
 //! | `repeats` | ids that stand under several dots |
 //! | `late` | events whose key was busy |
 //! | `states` | what is kept of each key: locked, read, written |
+//! | `keyed` | rows found by their keys, without plans |
+//! | `at_once` | one key, not locked first |
 //! | `build` | a whole view from its events; checked, tried again |
 //! | `making` | new states, made beside those who append |
 //! | `compare` | rows that stand beside states |
@@ -38,6 +40,7 @@
 
 mod alter;
 mod applied;
+mod at_once;
 pub mod batch;
 mod build;
 mod compare;
@@ -50,6 +53,7 @@ mod fold;
 mod guard;
 mod history;
 mod intake;
+mod keyed;
 mod late;
 mod lock;
 mod maintain;
@@ -61,7 +65,7 @@ mod reading;
 mod rebuild;
 mod reducer;
 mod refusal;
-mod repeats;
+pub mod repeats;
 mod replay;
 pub mod reverts;
 mod states;
@@ -71,3 +75,4 @@ mod write;
 pub use applied::{bring_in, heal_all};
 pub use build::empty;
 pub use declare::refuse_unfit;
+pub use table::changed as table_changed;

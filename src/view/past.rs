@@ -10,19 +10,20 @@ use crate::error::{Error, Result, state};
 use crate::scan::{self, As, Which};
 use crate::spi::Mode;
 use crate::stream::Stream;
-use crate::view::batch::{Batch, Group, Whole, fold_events, key_text};
+use crate::view::batch::{BETWEEN, Batch, Group, Whole, fold_events, key_text};
 use crate::view::build::{self, Events};
 use crate::view::fold::{self, Counted, Source};
 use crate::view::making::with_stream;
 use crate::view::merge;
 use crate::view::reading::may_read;
+use crate::view::reducer;
 use crate::view::repeats;
 use crate::view::reverts::Reverts;
 use crate::view::table::ViewTable;
 use crate::{admin, causality, sql_function};
 use gundb_core::fold::{Appended, FoldEvent, FoldValue, Mark};
-use gundb_core::view::{decode_key, encode_key};
-use gundb_core::{Clock, Datum, Dot, Json};
+use gundb_core::view::{KeyPart, decode_key, encode_key};
+use gundb_core::{Clock, Datum, DatumType, Dot, Json};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -42,6 +43,7 @@ sql_function! {
             (None, clock) => clock,
         };
         may_read(view.relation)?;
+        reducer::refuse_uncallable(&view)?;
         let wanted = call.text(3).map(|text| Wanted::of_text(&view, text)).transpose()?;
         let table = admin::table_of(&view.record.stream)?;
         let rows = call.rows();
@@ -97,22 +99,21 @@ fn view_of_row(call: Call) -> Result<ViewTable> {
 pub enum Wanted {
     /// The key that has these values.
     One { key: Vec<Datum>, bytes: Vec<u8> },
-    /// A key of several columns, by the texts of its values.
+    /// Keys of several columns whose texts, put together, are this.
     Composite(String),
 }
 
 impl Wanted {
     pub fn of_text(view: &ViewTable, text: &str) -> Result<Wanted> {
-        let [part] = view.view.key.0.as_slice() else { return Ok(Wanted::Composite(text.to_owned())) };
-        let datum = part.datum_type.cast(&Json::String(text.to_owned()));
-        let datum = datum.map_err(|why| {
+        let [part] = view.view.key.0.as_slice() else { return composite(view, text) };
+        let key = value_of(part, text).map_err(|why| {
             Error::new(state::INVALID_TEXT, format!("invalid key of the view: {why}")).detail(format!(
                 "Its key, column \"{}\", is of type {}.",
                 part.name,
                 part.datum_type.name()
             ))
         })?;
-        let key = datum.into_iter().collect::<Vec<_>>();
+        let key = vec![key];
         Ok(Wanted::One { bytes: encode_key(&key), key })
     }
 
@@ -129,6 +130,47 @@ impl Wanted {
             Wanted::Composite(_) => Which::All,
         }
     }
+}
+
+/// A part of a key from its text.
+fn value_of(part: &KeyPart, text: &str) -> core::result::Result<Datum, String> {
+    let datum = part.datum_type.cast(&Json::String(text.to_owned())).map_err(|why| why.to_string())?;
+    datum.ok_or_else(|| format!("{text:?} is nothing"))
+}
+
+/// A key of several columns. A value may hold what stands between two: so any way of parting the text will do.
+fn composite(view: &ViewTable, text: &str) -> Result<Wanted> {
+    let parts = &view.view.key.0;
+    let pieces = text.split(BETWEEN).collect::<Vec<_>>();
+    let names = parts.iter().map(|part| format!("{} {}", part.name, part.datum_type.name())).collect::<Vec<_>>();
+    let wrong = |why: String| {
+        Error::new(state::INVALID_PARAMETER, format!("invalid key of the view: {why}"))
+            .detail(format!("Its key has {} columns: {}.", parts.len(), names.join(BETWEEN)))
+            .hint("Give their values with a comma and a space between: 'a, b'.")
+    };
+    if pieces.len() < parts.len() {
+        return Err(wrong(format!("{text:?} is not {} values", parts.len())).into());
+    }
+    if pieces.len() == parts.len() {
+        let key = parts.iter().zip(&pieces).map(|(part, piece)| value_of(part, piece)).collect::<Vec<_>>();
+        let key = key.into_iter().collect::<core::result::Result<Vec<_>, _>>().map_err(wrong)?;
+        return Ok(Wanted::One { bytes: encode_key(&key), key });
+    }
+    // After how many pieces the parts so far can end. Only texts have room for what stands between.
+    let mut ends = BTreeSet::from([0]);
+    for part in parts {
+        ends = match (part.datum_type, ends.first()) {
+            (DatumType::Text, Some(first)) => (first + 1..=pieces.len()).collect(),
+            _ => {
+                let fits = |&&from: &&usize| pieces.get(from).is_some_and(|piece| value_of(part, piece).is_ok());
+                ends.iter().filter(fits).map(|from| from + 1).collect()
+            }
+        };
+    }
+    if !ends.contains(&pieces.len()) {
+        return Err(wrong(format!("{text:?} is not {} values", parts.len())).into());
+    }
+    Ok(Wanted::Composite(text.to_owned()))
 }
 
 /// What stands beside the events of a key: the type and the id of each.
@@ -187,7 +229,7 @@ impl<'a> Past<'a> {
         };
         let (mut batch, _, reverts) = unsafe { self.of_key(relation, wanted)? };
         unsafe { batch.leave_out_reverted(&reverts)? };
-        for (bytes, Group { key, events }) in batch.groups {
+        for (bytes, Group { key, events, .. }) in batch.groups {
             found(&key, unsafe { self.settled(relation, &bytes, events)? })?;
         }
         Ok(())

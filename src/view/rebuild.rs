@@ -7,11 +7,12 @@
 use crate::call::ret;
 use crate::catalog::{self, ViewRecord};
 use crate::error::Result;
-use crate::view::build;
 use crate::view::compare::{note_differences, write_rows_of};
 use crate::view::declare::own_view_alone;
+use crate::view::maintain::in_turn;
 use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::table::ViewTable;
+use crate::view::{build, reducer};
 use crate::{admin, spi, sql_function};
 use pgrx::pg_sys::Oid;
 
@@ -19,13 +20,22 @@ sql_function! {
     /// `rebuild_view(view)`
     fn gundb_rebuild_view(call) {
         let view = own_view_alone(call)?;
+        reducer::refuse_uncallable(&view)?;
         let table = admin::table_of(&view.record.stream)?;
         let mut making = made_anew(table, &view, view.record.columns.clone())?;
         let all = (0..view.view.columns.0.len()).collect::<Vec<_>>();
         let strangers = note_differences(&mut making, table, &view, &all)?;
         making.lock_out(&[])?;
-        take_place(table, &mut making, &view)?;
-        write_rows_of(&making, &view, strangers)?;
+        // What triggers append for the rows that are written comes when all are.
+        with_stream(table, |relation, _| {
+            // SAFETY: the relation is open.
+            unsafe {
+                in_turn(relation, || {
+                    take_place(table, &mut making, &view)?;
+                    write_rows_of(&making, &view, strangers)
+                })
+            }
+        })?;
         if !making.left_out.is_empty() {
             // SAFETY: the relation is open.
             with_stream(table, |relation, stream| unsafe { build::retry(relation, stream, &making.view) })?;

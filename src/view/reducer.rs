@@ -11,12 +11,13 @@
 
 use crate::boundary::{check_interrupts, objection, try_pg};
 use crate::catalog::{self, ReducerRecord};
-use crate::error::{Failure, Result, internal};
+use crate::error::{Error, Failure, Nature, Result, internal};
 use crate::jsonb::{self, JsonbError};
 use crate::scan::{As, Scan, column};
-use crate::spi::{bytes_of, varlena};
+use crate::spi::{as_table_owner, bytes_of, varlena};
 use crate::stream::Stream;
 use crate::subtransaction::Subtransaction;
+use crate::view::table::ViewTable;
 use core::mem::offset_of;
 use gundb_core::Printer;
 use gundb_core::fold::{Mark, REDUCED_BYTES_MAX, Reduce};
@@ -209,7 +210,7 @@ impl Reduce for Reducer {
             Err(failure) => {
                 self.subtransaction.take().map_or(Ok(()), Subtransaction::undo)?;
                 match failure {
-                    Failure::Postgres(error) if !failure.is_of_the_moment() => {
+                    Failure::Postgres(error) if failure.nature() == Nature::Refusal => {
                         let refusal =
                             Refusal { sqlstate: Failure::Postgres(error).sqlstate().into(), reason: error.message() };
                         error.free();
@@ -225,15 +226,39 @@ impl Reduce for Reducer {
     }
 }
 
+/// Raises if a view's reducer cannot be called: what takes nothing in would make an empty view of it, in silence.
+pub fn refuse_uncallable(view: &ViewTable) -> Result<()> {
+    let Some(ReducerRecord { function, .. }) = view.record.reducer else { return Ok(()) };
+    let Some(Refusal { sqlstate, reason }) = as_table_owner(view.relation, || Ok(why_not(function)))? else {
+        return Ok(());
+    };
+    let hint = match &*sqlstate {
+        NOT_IMMUTABLE => format!("ALTER FUNCTION {} IMMUTABLE;", catalog::function_label(function)?),
+        NOT_ALLOWED => format!("GRANT EXECUTE ON FUNCTION {} to the view's owner.", catalog::function_label(function)?),
+        _ => "SELECT gundb.drop_view('name'), then create it anew.".to_owned(),
+    };
+    let label = catalog::table_label(view.relation)?;
+    let mut code = [0; 5];
+    code.copy_from_slice(&sqlstate.as_bytes()[..5]);
+    Err(Error::new(&code, format!("cannot fold view {label}: {reason}"))
+        .detail("Appends go on, and leave their events pending. The view's rows are as they were.")
+        .hint(hint)
+        .into())
+}
+
+const NOT_THERE: &str = "42883";
+const NOT_IMMUTABLE: &str = "42P17";
+const NOT_ALLOWED: &str = "42501";
+
 /// Why a function cannot be called, if so, by the role that is acting: the owner of the view.
 fn why_not(function: Oid) -> Option<Refusal> {
     if function == Oid::INVALID {
-        return Some(Refusal::new("42883", "the view's table no longer names its reducer"));
+        return Some(Refusal::new(NOT_THERE, "the view's table no longer names its reducer"));
     }
     // SAFETY: asks caches.
     unsafe {
         if pg_sys::func_volatile(function) as u8 != pg_sys::PROVOLATILE_IMMUTABLE {
-            return Some(Refusal::new("42P17", "the reducer is no longer IMMUTABLE"));
+            return Some(Refusal::new(NOT_IMMUTABLE, "the reducer is no longer IMMUTABLE"));
         }
         let (role, execute) = (pg_sys::GetUserId(), pg_sys::ACL_EXECUTE as pg_sys::AclMode);
         #[cfg(feature = "pg15")]
@@ -241,6 +266,6 @@ fn why_not(function: Oid) -> Option<Refusal> {
         #[cfg(not(feature = "pg15"))]
         let right = pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, role, execute);
         let may = right == pg_sys::AclResult::ACLCHECK_OK;
-        (!may).then(|| Refusal::new("42501", "the owner of the view may not execute the reducer"))
+        (!may).then(|| Refusal::new(NOT_ALLOWED, "the owner of the view may not execute the reducer"))
     }
 }

@@ -107,7 +107,9 @@ impl<'a> Probe<'a> {
     }
 
     /// The events of a key as folds take them: an id that stands under several dots is the event of the first, if that
-    /// is for this key and not left out. Besides, those whose ids are in doubt. `counts` says which dots do.
+    /// is for this key and not left out. Besides, those for whose sake the key is to be looked at once more: their ids are
+    /// in doubt, or repeat, and they were late, so that perhaps nobody has told the id's other keys. `counts` says which
+    /// dots do.
     ///
     /// # Safety
     /// The stream's table is open.
@@ -116,6 +118,7 @@ impl<'a> Probe<'a> {
         view: &ViewTable,
         key: &[u8],
         events: Vec<Appended>,
+        was_late: &BTreeSet<Dot>,
         counts: &impl Fn(&Dot) -> bool,
         is_left_out: &impl Fn(&Dot) -> bool,
     ) -> Result<(Vec<FoldEvent>, Vec<Dot>)> {
@@ -124,7 +127,10 @@ impl<'a> Probe<'a> {
         for event in events {
             match self.stands(&event.id) {
                 Stands::Once => single.push(event),
-                Stands::Repeated => drop(repeated.insert(event.id)),
+                Stands::Repeated => {
+                    in_doubt.extend(was_late.get(&event.mark.dot(id)));
+                    repeated.insert(event.id);
+                }
                 Stands::InDoubt => {
                     in_doubt.push(event.mark.dot(id));
                     single.push(event);
@@ -143,6 +149,20 @@ impl<'a> Probe<'a> {
 
     /// How often an id stands there that stands there once at least.
     pub fn stands(&mut self, id: &Uuid) -> Stands {
+        match self.count(id) {
+            (2, _) => Stands::Repeated,
+            (_, true) => Stands::InDoubt,
+            _ => Stands::Once,
+        }
+    }
+
+    /// Whether an id stands there at all.
+    pub fn is_there(&mut self, id: &Uuid) -> bool {
+        self.count(id).0 > 0
+    }
+
+    /// How often an id stands there, up to twice; and whether another transaction is about to bring it.
+    fn count(&mut self, id: &Uuid) -> (usize, bool) {
         let equal = pg_sys::BTEqualStrategyNumber as u16;
         let forward = pg_sys::ScanDirection::ForwardScanDirection;
         let (mut held, mut in_doubt) = (0, false);
@@ -158,11 +178,7 @@ impl<'a> Probe<'a> {
             }
             pg_sys::ExecClearTuple(self.slot);
         }
-        match (held, in_doubt) {
-            (2, _) => Stands::Repeated,
-            (_, true) => Stands::InDoubt,
-            _ => Stands::Once,
-        }
+        (held, in_doubt)
     }
 }
 

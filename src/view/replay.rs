@@ -152,14 +152,15 @@ impl Replay<'_> {
             all.leave_out_reverted(&Reverts::of_stream(relation, stream, As::OfNow, counts)?)?;
         }
         let found = all.groups.remove(bytes).map(|group| group.events).unwrap_or_default();
-        if matches!(counted, Counted::Brought) && run::database()?.waiting(Waiting::Late).may_be() {
+        let mut were_late = BTreeSet::new();
+        if matches!(counted, Counted::Brought { .. }) && run::database()?.waiting(Waiting::Late).may_be() {
             // After the walk: what it has met is taken in now, and what was committed meanwhile stays late.
             let met = found.iter().map(|event| event.mark.dot(stream.id)).collect::<BTreeSet<_>>();
-            late::take(view.number, bytes, |dot| met.contains(dot))?;
+            were_late.extend(late::take(view.number, bytes, |dot| met.contains(dot))?.into_all());
         }
         let is_left_out = |dot: &Dot| left_out.contains(dot);
         let (events, mut in_doubt) =
-            unsafe { Probe::begin(relation, stream).settle(view, bytes, found, &self.rule, &is_left_out)? };
+            unsafe { Probe::begin(relation, stream).settle(view, bytes, found, &were_late, &self.rule, &is_left_out)? };
         // An id whose first dot stands before the place was counted there.
         let events = events.into_iter().filter(|event| Some(event.mark) > after);
         let events = events.map(|event| Placed { mark: event.mark, event: event.mark }).collect();
@@ -169,7 +170,8 @@ impl Replay<'_> {
 
     fn left_out(&self) -> Result<&BTreeSet<Dot>> {
         if self.left_out.get().is_none() {
-            let dots = catalog::pending_dots(self.source.view.number, Mode::Write)?;
+            // The keys are locked: whatever is filed as pending of them is committed, or this transaction's.
+            let dots = catalog::pending_dots(self.source.view.number, Mode::Latest)?;
             return Ok(self.left_out.get_or_init(|| dots.into_iter().collect()));
         }
         self.left_out.get().ok_or_else(|| internal("what is pending is not known"))

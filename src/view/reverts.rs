@@ -14,7 +14,8 @@ use gundb_core::fold::{Mark, REVERTED, is_reverted, revert_id, reverts_of};
 use gundb_core::view::{Document, Step};
 use gundb_core::{Dot, Json};
 use pgrx::pg_sys;
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use uuid::Uuid;
 
@@ -123,8 +124,66 @@ impl<'a> Reverts<'a> {
     }
 }
 
-/// The events that some reverts take out, or bring back, as of now; and the dots of all of them. Those that stay in and
-/// cannot be read are pending.
+/// What some reverts take out, or bring back.
+#[derive(Default)]
+pub struct Touched {
+    /// The events, as of now: those that stay in. Those of them that cannot be read are pending.
+    pub batch: Batch,
+    /// The dots of those that are for no key.
+    pub keyless: Vec<Dot>,
+    pub keys: BTreeMap<Vec<u8>, Concern>,
+}
+
+/// What concerns a key.
+#[derive(Default)]
+pub struct Concern {
+    pub reverts: BTreeSet<Dot>,
+    /// The events that are taken out, or brought back, with their ids.
+    pub events: BTreeMap<Dot, Uuid>,
+    /// Those of them that were pending.
+    pub pending: BTreeSet<Dot>,
+}
+
+impl Concern {
+    /// For whose sake the key must be folded again: the reverts, and the events, whose ids may stand elsewhere too.
+    pub fn dots(&self) -> impl Iterator<Item = Dot> {
+        self.reverts.iter().chain(self.events.keys()).copied()
+    }
+}
+
+impl Touched {
+    /// Adds the event that bears an id, under all of its dots. Returns its keys.
+    unsafe fn add(
+        &mut self,
+        relation: pg_sys::Relation,
+        stream: &Stream,
+        view: &ViewTable,
+        id: Uuid,
+    ) -> Result<BTreeSet<Vec<u8>>> {
+        let mut keys = BTreeSet::new();
+        unsafe {
+            scan::walk(relation, Which::OfId { index: stream.by_id, id }, As::OfNow, |event| {
+                if Revert::of_event(event).is_some() {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let (dot, mut one) = (event.mark.dot(stream.id), Batch::default());
+                one.add(view, stream.id, event);
+                match one.groups.keys().next() {
+                    Some(key) => {
+                        self.keys.entry(key.clone()).or_default().events.insert(dot, id);
+                        keys.insert(key.clone());
+                    }
+                    None => self.keyless.push(dot),
+                }
+                self.batch.append(one);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(keys)
+    }
+}
+
+/// What some reverts take out, or bring back; `counts` says of reverts whether they do.
 ///
 /// # Safety
 /// `relation` is the stream's open table.
@@ -133,29 +192,39 @@ pub unsafe fn touched(
     stream: &Stream,
     view: &ViewTable,
     reverts: &[Revert],
-) -> Result<(Batch, Vec<Dot>)> {
-    let (mut batch, mut dots) = (Batch::default(), Vec::new());
-    let mut wanted = reverts.iter().map(|revert| revert.of).collect::<Vec<_>>();
-    let mut seen = HashSet::new();
-    while let Some(id) = wanted.pop() {
-        if !seen.insert(id) {
-            continue;
+    counts: impl Fn(&Mark) -> bool,
+) -> Result<Touched> {
+    let mut touched = Touched::default();
+    let mut keys_of: HashMap<Uuid, BTreeSet<Vec<u8>>> = HashMap::new();
+    for revert in reverts {
+        let event = unsafe { event_of(relation, stream, revert.of)? };
+        let keys = match keys_of.entry(event) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(unsafe { touched.add(relation, stream, view, event)? }),
+        };
+        for key in keys.iter() {
+            touched.keys.entry(key.clone()).or_default().reverts.insert(revert.mark.dot(stream.id));
         }
+    }
+    let held = Reverts::LookedUp { relation, stream, at: As::OfNow, shown: Box::new(counts) };
+    unsafe { touched.batch.leave_out_reverted(&held)? };
+    Ok(touched)
+}
+
+/// The event that is reverted in the end, where an id is perhaps that of a revert.
+unsafe fn event_of(relation: pg_sys::Relation, stream: &Stream, mut id: Uuid) -> Result<Uuid> {
+    // An id follows from the one that it reverts, so there is no circle.
+    loop {
+        let mut of = None;
         unsafe {
             scan::walk(relation, Which::OfId { index: stream.by_id, id }, As::OfNow, |event| {
-                match Revert::of_event(event) {
-                    // What it reverts is what changes.
-                    Some(revert) => wanted.push(revert.of),
-                    None => {
-                        dots.push(event.mark.dot(stream.id));
-                        batch.add(view, stream.id, event);
-                    }
-                }
+                of = of.or(Revert::of_event(event).map(|revert| revert.of));
                 Ok(ControlFlow::Continue(()))
             })?;
         }
+        match of {
+            Some(of) => id = of,
+            None => return Ok(id),
+        }
     }
-    let held = Reverts::LookedUp { relation, stream, at: As::OfNow, shown: Box::new(|_| true) };
-    unsafe { batch.leave_out_reverted(&held)? };
-    Ok((batch, dots))
 }

@@ -4,8 +4,8 @@
 //! what one transaction can see. (A transaction under REPEATABLE READ that has met a change it cannot see fails where
 //! it writes the row.) No predicate locks are taken, so SERIALIZABLE transactions do not conflict over states.
 //!
-//! Must hold: keys are locked in ascending order; a state is written only under its lock; a command is counted after
-//! writing, so that a statement nested in this one can write the same states again.
+//! Must hold: keys are locked in ascending order; a state is written only under its lock, or where it is still what was
+//! read; a command is counted after writing, so that a statement nested in this one can write the same states again.
 //!
 //! Unsafe: PostgreSQL's access methods.
 
@@ -14,18 +14,13 @@ use crate::catalog;
 use crate::error::{Result, internal};
 use crate::scan::key as scan_key;
 use crate::spi::{bytes_of, varlena};
+use crate::view::keyed::Keyed;
 use crate::view::write::Changed;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::HashMap;
 
 // Raw: an error, as of a deadlock, must reach `try_pg` whole.
 unsafe extern "C-unwind" {
-    fn CatalogTupleUpdateWithInfo(
-        relation: pg_sys::Relation,
-        tid: pg_sys::ItemPointer,
-        tuple: pg_sys::HeapTuple,
-        indexes: pg_sys::CatalogIndexState,
-    );
     fn CommandCounterIncrement();
 }
 
@@ -53,22 +48,41 @@ enum Lock {
 /// The states of one view, the table open.
 pub struct States {
     number: i32,
-    relation: pg_sys::Relation,
-    index: pg_sys::Relation,
-    slot: *mut pg_sys::TupleTableSlot,
+    table: Keyed,
     /// Where the states that are locked lie.
     places: HashMap<Vec<u8>, pg_sys::ItemPointerData>,
 }
 
 impl States {
     pub fn open(number: i32) -> Result<States> {
-        let table = catalog::extension()?.view_state;
-        // SAFETY: what is opened is closed when the value drops.
-        unsafe {
-            let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
-            let index = pg_sys::index_open(crate::stream::primary_key(relation)?, pg_sys::RowExclusiveLock as i32);
-            let slot = pg_sys::table_slot_create(relation, core::ptr::null_mut());
-            Ok(States { number, relation, index, slot, places: HashMap::new() })
+        let table = Keyed::open(catalog::extension()?.view_state)?;
+        Ok(States { number, table, places: HashMap::new() })
+    }
+
+    /// The state of a key, which is not locked: [`States::replace`] may come to nothing.
+    pub fn read(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if !self.find(key)? {
+            return Ok(None);
+        }
+        // SAFETY: the slot holds a state.
+        unsafe { self.state().map(|state| Some(state.to_vec())) }
+    }
+
+    /// Replaces the state that was read last; waits for whoever holds it. False: it was changed meanwhile.
+    pub fn replace(&mut self, key: &[u8], state: &[u8]) -> Result<bool> {
+        // SAFETY: the slot holds the state that was read.
+        unsafe { self.put((*self.table.slot).tts_tid, key, state) }
+    }
+
+    /// What the row in the slot holds.
+    unsafe fn state(&self) -> Result<&[u8]> {
+        let mut null = false;
+        // SAFETY: the slot holds a row of the table.
+        let state = unsafe { pg_sys::slot_getattr(self.table.slot, (STATE + 1) as i32, &mut null) };
+        match null {
+            true => Err(internal("a view's state is NULL")),
+            // SAFETY: a bytea.
+            false => Ok(unsafe { bytes_of(state) }),
         }
     }
 
@@ -113,22 +127,23 @@ impl States {
         unsafe {
             let mut values = [Datum::from(self.number), varlena(key), varlena(&[])];
             let mut nulls = [false; 3];
-            let tuple = pg_sys::heap_form_tuple((*self.relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::simple_heap_insert(self.relation, tuple);
-            let info = pg_sys::BuildIndexInfo(self.index);
+            let Keyed { relation, index, .. } = self.table;
+            let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::simple_heap_insert(relation, tuple);
+            let info = pg_sys::BuildIndexInfo(index);
             let made = pg_sys::index_insert(
-                self.index,
+                index,
                 values.as_mut_ptr(),
                 nulls.as_mut_ptr(),
                 &raw mut (*tuple).t_self,
-                self.relation,
+                relation,
                 pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL,
                 false,
                 info,
             );
             if !made {
                 pg_sys::CommandCounterIncrement();
-                pg_sys::simple_heap_delete(self.relation, &raw mut (*tuple).t_self);
+                pg_sys::simple_heap_delete(relation, &raw mut (*tuple).t_self);
             }
             pg_sys::CommandCounterIncrement();
             made
@@ -136,16 +151,16 @@ impl States {
     }
 
     fn lock_one(&mut self, key: &[u8], busy: Busy) -> Result<Lock> {
-        // SAFETY: the relation and its index are open; the slot holds the row that was locked.
+        if !self.find(key)? {
+            return Ok(Lock::Missing);
+        }
+        // SAFETY: the relation is open; the slot holds the row that was found, then the one that was locked.
         unsafe {
-            if !self.find(key) {
-                return Ok(Lock::Missing);
-            }
             let policy = match busy {
                 Busy::Awaited => pg_sys::LockWaitPolicy::LockWaitBlock,
                 Busy::Left => pg_sys::LockWaitPolicy::LockWaitSkip,
             };
-            let (relation, slot) = (self.relation, self.slot);
+            let (relation, slot) = (self.table.relation, self.table.slot);
             let lock = (*(*relation).rd_tableam).tuple_lock.ok_or_else(|| internal("the table cannot lock rows"))?;
             let mut place = (*slot).tts_tid;
             let tid = &raw mut place;
@@ -171,34 +186,22 @@ impl States {
                 pg_sys::TM_Result::TM_WouldBlock => return Ok(Lock::Busy),
                 other => return Err(internal(format!("a view's state could not be locked ({other})"))),
             }
-            let mut null = false;
-            let state = pg_sys::slot_getattr(slot, (STATE + 1) as i32, &mut null);
-            if null {
-                return Err(internal("a view's state is NULL"));
-            }
+            let state = self.state()?.to_vec();
             self.places.insert(key.to_vec(), (*slot).tts_tid);
-            Ok(Lock::Held(bytes_of(state).to_vec()))
+            Ok(Lock::Held(state))
         }
     }
 
     /// Puts a key's state, as of now, into the slot.
-    unsafe fn find(&mut self, key: &[u8]) -> bool {
+    fn find(&mut self, key: &[u8]) -> Result<bool> {
+        let equal = pg_sys::BTEqualStrategyNumber as u16;
+        // SAFETY: the index is over (view, key).
         unsafe {
-            let mut now =
-                pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_SELF, ..Default::default() };
-            let equal = pg_sys::BTEqualStrategyNumber as u16;
-            let mut keys = [
+            let mut conditions = [
                 scan_key(VIEW, equal, pg_sys::F_INT4EQ, Datum::from(self.number)),
                 scan_key(KEY, equal, pg_sys::F_BYTEAEQ, varlena(key)),
             ];
-            #[cfg(not(feature = "pg18"))]
-            let scan = pg_sys::index_beginscan(self.relation, self.index, &raw mut now, 2, 0);
-            #[cfg(feature = "pg18")]
-            let scan = pg_sys::index_beginscan(self.relation, self.index, &raw mut now, core::ptr::null_mut(), 2, 0);
-            pg_sys::index_rescan(scan, keys.as_mut_ptr(), 2, core::ptr::null_mut(), 0);
-            let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot);
-            pg_sys::index_endscan(scan);
-            found
+            self.table.find(&mut conditions)
         }
     }
 
@@ -207,35 +210,25 @@ impl States {
         if states.is_empty() {
             return Ok(());
         }
-        // SAFETY: the relation is open; each tuple has its columns, and replaces the version that was locked.
-        unsafe {
-            let indexes = pg_sys::CatalogOpenIndexes(self.relation);
-            let relation = self.relation;
-            for Changed { key, state, .. } in states {
-                let place = self.places.get_mut(key).ok_or_else(|| internal("a view's state was not locked"))?;
-                let mut values = [Datum::from(self.number), varlena(key), varlena(state)];
-                let mut nulls = [false; 3];
-                let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
-                let tid = &raw mut *place;
-                try_pg(|| CatalogTupleUpdateWithInfo(relation, tid, tuple, indexes))?;
+        for Changed { key, state, .. } in states {
+            let place = *self.places.get(key).ok_or_else(|| internal("a view's state was not locked"))?;
+            // SAFETY: the version that was locked.
+            if !unsafe { self.put(place, key, state)? } {
+                return Err(internal("a view's state changed while it was locked"));
             }
-            pg_sys::CatalogCloseIndexes(indexes);
-            try_pg(|| CommandCounterIncrement())
         }
+        // SAFETY: outside of any scan.
+        try_pg(|| unsafe { CommandCounterIncrement() })
     }
-}
 
-impl Drop for States {
-    fn drop(&mut self) {
-        // While an error unwinds, abort closes what is open; touching it then could raise again.
-        if std::thread::panicking() {
-            return;
-        }
-        // SAFETY: each was opened in `open` and is closed once; locks are held to the end of the transaction.
+    unsafe fn put(&mut self, place: pg_sys::ItemPointerData, key: &[u8], state: &[u8]) -> Result<bool> {
+        let mut values = [Datum::from(self.number), varlena(key), varlena(state)];
+        let mut nulls = [false; 3];
+        // SAFETY: the relation is open, and the tuple has its columns.
         unsafe {
-            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-            pg_sys::index_close(self.index, pg_sys::NoLock as i32);
-            pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
+            let descriptor = (*self.table.relation).rd_att;
+            let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            self.table.replace(place, tuple, &values[..STATE])
         }
     }
 }

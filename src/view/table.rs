@@ -1,4 +1,7 @@
 //! A view as a backend knows it: read with its stream, forgotten when the stream's table changes.
+//!
+//! Must hold: what was found out of a view's table is believed only while the table is locked against those who change it,
+//! and no change was told since ([`ViewTable::hold`]). A row written as if an index were not there would be missing in it.
 
 use crate::catalog::{self, RowStatements, ViewRecord};
 use crate::error::{Error, Result, internal, state};
@@ -6,8 +9,10 @@ use crate::view::direct::Layout;
 use crate::view::replay;
 use gundb_core::fold::{FoldValue, RowState, Shape};
 use gundb_core::view::{Column, Columns, Filter, Key, View};
-use pgrx::pg_sys::Oid;
-use std::cell::OnceCell;
+use pgrx::pg_sys::{self, Oid};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 pub struct ViewTable {
     pub relation: Oid,
@@ -19,8 +24,28 @@ pub struct ViewTable {
     pub shape: Shape,
     pub record: ViewRecord,
     statements: OnceCell<RowStatements>,
-    can_refuse: OnceCell<bool>,
-    layout: OnceCell<Option<Layout>>,
+    found: RefCell<Option<Rc<Found>>>,
+}
+
+/// What was found out of a view's table.
+struct Found {
+    /// How often the table had changed then.
+    changes: u64,
+    can_refuse: bool,
+    layout: Option<Rc<Layout>>,
+}
+
+thread_local! {
+    /// How often each view's table has changed, of those that something was found out of.
+    static CHANGES: RefCell<BTreeMap<u32, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// PostgreSQL says that a table has changed; [`Oid::INVALID`]: perhaps any.
+pub fn changed(table: Oid) {
+    CHANGES.with_borrow_mut(|changes| {
+        let is_it = |of: &u32| table == Oid::INVALID || *of == table.to_u32();
+        changes.iter_mut().filter(|(of, _)| is_it(of)).for_each(|(_, changes)| *changes += 1);
+    });
 }
 
 impl ViewTable {
@@ -36,8 +61,7 @@ impl ViewTable {
             shape,
             record,
             statements: OnceCell::new(),
-            can_refuse: OnceCell::new(),
-            layout: OnceCell::new(),
+            found: RefCell::default(),
         })
     }
 
@@ -57,8 +81,7 @@ impl ViewTable {
     /// The view with a table.
     pub fn with_table(self, relation: Oid, number: i32) -> ViewTable {
         let record = ViewRecord { relation, number, ..self.record };
-        let (statements, can_refuse, layout) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        ViewTable { relation, number, record, statements, can_refuse, layout, ..self }
+        ViewTable { relation, number, record, statements: OnceCell::new(), found: RefCell::default(), ..self }
     }
 
     /// The view with those of its columns alone that another has too, and their places there.
@@ -67,9 +90,9 @@ impl ViewTable {
         let (columns, places): (Vec<_>, Vec<_>) = self.view.columns.0.iter().filter_map(shared).unzip();
         let view = View { columns: Columns(columns), ..self.view.clone() };
         let (shape, record) = (view.shape(), self.record.clone());
-        let (statements, can_refuse, layout) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (statements, found) = (OnceCell::new(), RefCell::default());
         let ViewTable { relation, number, strict, .. } = *self;
-        (ViewTable { relation, number, strict, view, shape, record, statements, can_refuse, layout }, places)
+        (ViewTable { relation, number, strict, view, shape, record, statements, found }, places)
     }
 
     /// How its rows are written and read. What is known of a view is forgotten when its table is renamed.
@@ -81,22 +104,31 @@ impl ViewTable {
         self.statements.get().ok_or_else(|| internal("a view has no statements"))
     }
 
-    /// Whether its table can refuse a row: it has more than gundb has given it. Forgotten with the view, as above.
-    pub fn can_refuse(&self) -> Result<bool> {
-        if let Some(known) = self.can_refuse.get() {
-            return Ok(*known);
-        }
-        let found = catalog::can_refuse(&self.view, self.relation)?;
-        Ok(*self.can_refuse.get_or_init(|| found))
+    /// Locks its table against those who change it, until the end of the transaction: what is said of it then stays true.
+    pub fn hold(&self) -> Result<()> {
+        catalog::lock(self.relation, pg_sys::RowExclusiveLock)
     }
 
-    /// How its rows are written without statements, if they can be. Forgotten likewise.
-    pub fn layout(&self) -> Result<Option<&Layout>> {
-        if self.layout.get().is_none() {
-            let layout = Layout::of(self)?;
-            return Ok(self.layout.get_or_init(|| layout).as_ref());
+    /// Whether its table can refuse a row: it has more than gundb has given it. The table is held.
+    pub fn can_refuse(&self) -> Result<bool> {
+        self.found().map(|found| found.can_refuse)
+    }
+
+    /// How its rows are written without statements, if they can be. The table is held.
+    pub fn layout(&self) -> Result<Option<Rc<Layout>>> {
+        self.found().map(|found| found.layout.clone())
+    }
+
+    fn found(&self) -> Result<Rc<Found>> {
+        let changes = CHANGES.with_borrow_mut(|changes| *changes.entry(self.relation.to_u32()).or_default());
+        if let Some(found) = self.found.borrow().as_ref().filter(|found| found.changes == changes) {
+            return Ok(Rc::clone(found));
         }
-        Ok(self.layout.get().and_then(Option::as_ref))
+        let can_refuse = catalog::can_refuse(&self.view, self.relation)?;
+        let layout = if can_refuse { None } else { Layout::of(self)?.map(Rc::new) };
+        let found = Rc::new(Found { changes, can_refuse, layout });
+        self.found.replace(Some(Rc::clone(&found)));
+        Ok(found)
     }
 
     /// What a stored state makes of a row; None: there is no row.

@@ -33,8 +33,9 @@ pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -
     if rows.is_empty() {
         return Ok(());
     }
+    view.hold()?;
     if let Some(layout) = view.layout()? {
-        return direct::write(view, layout, &rows);
+        return direct::write(view, &layout, &rows);
     }
     let (rows, gone) = rows.into_iter().partition::<Vec<_>, _>(|row| row.values.is_some());
     let statements = view.statements()?;
@@ -45,12 +46,17 @@ pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -
             if !gone.is_empty() {
                 let columns = (0..keys).map(|at| key_column(&gone, at)).collect::<Vec<_>>();
                 catalog::write_rows(&statements.delete, &columns, Mode::Write)?;
+                if let Some(kept) = &statements.kept
+                    && catalog::write_rows(kept, &columns, Mode::Write)? > 0
+                {
+                    return Err(not_as_meant(view)?);
+                }
             }
             if let [NewRow { key, values: Some(values) }] = rows[..] {
                 let key = key.iter().map(|datum| Some(datum.to_string()));
                 let row = key.chain(values.iter().map(FoldValue::sql_text)).collect::<Vec<_>>();
                 if catalog::write_row(&statements.put_one, &row)? != 1 {
-                    return Err(left_out(view)?);
+                    return Err(not_as_meant(view)?);
                 }
             } else if !rows.is_empty() {
                 let values = |at: usize| {
@@ -59,7 +65,7 @@ pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -
                 let keys = (0..keys).map(|at| key_column(&rows, at));
                 let columns = keys.chain((0..view.view.columns.0.len()).map(values)).collect::<Vec<Vec<_>>>();
                 if catalog::write_rows(&statements.put, &columns, Mode::Write)? != rows.len() {
-                    return Err(left_out(view)?);
+                    return Err(not_as_meant(view)?);
                 }
             }
             Ok(())
@@ -67,11 +73,12 @@ pub fn write<'a>(view: &ViewTable, rows: impl IntoIterator<Item = &'a NewRow>) -
     })
 }
 
-/// That a row was not written, and nobody said so.
-fn left_out(view: &ViewTable) -> Result<Failure> {
+/// That a row does not stand as it was to, and nobody said so.
+pub fn not_as_meant(view: &ViewTable) -> Result<Failure> {
     let label = catalog::table_label(view.relation)?;
-    Ok(Error::new(b"09000", format!("a trigger on view {label} left out a row"))
-        .hint("A BEFORE trigger that returns NULL does. To refuse a row, raise an error that says why.")
+    Ok(Error::new(b"09000", format!("a trigger on view {label} left out or changed a row"))
+        .detail("A BEFORE trigger returned NULL, or other values in columns of the view than gundb gave.")
+        .hint("It may set columns of your own. To refuse a row, raise an error that says why.")
         .into())
 }
 

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # What core may use, in so many words. A new crate is a decision: is it pure, small, maintained? Then add it here.
-readonly allowed='blake3 gundb-core jsonschema num-bigint serde serde_json strsim thiserror time uuid'
+# (prost: what sites send each other is protobuf, so that others can read it. zstd: memory to memory; C, and the decoder that the world fuzzes.)
+readonly allowed='blake3 gundb-core jsonschema num-bigint prost serde serde_json strsim thiserror time uuid zstd'
 # What must not come in through another crate either.
 readonly forbidden='async-std chrono hyper libpq-sys mio pgrx pgrx-pg-sys postgres rand reqwest rustls
     socket2 tempfile tokio tokio-postgres ureq'

@@ -176,3 +176,7 @@ SELECT count(*), count(DISTINCT xact) FROM batch WHERE type = 'Many';
 SELECT count(*) FROM gundb.verify();
 SELECT bool_and(rows = events) AS exact FROM gundb.stream JOIN (
     SELECT 'moves' AS name, count(*) AS events FROM moves UNION ALL SELECT 'paid', count(*) FROM paid UNION ALL SELECT 'batch', count(*) FROM batch) AS c USING (name);
+
+-- What is there already is flushed before that is said, also where the log stands at the beginning of a page.
+SELECT (gundb.append('moves', 'Again', id => '00000000-0000-7000-8000-00000000a9a1')).duplicate;
+SELECT pg_switch_wal() IS NOT NULL AS switched \; SELECT (gundb.append('moves', 'Again', id => '00000000-0000-7000-8000-00000000a9a1')).duplicate;

@@ -123,6 +123,32 @@ SELECT key, total FROM stock WHERE key IN ('s', 't') ORDER BY key;
 SELECT count(*) FROM gundb.view_late;
 SELECT stands();
 
+-- A revert of another site that the table refuses waits likewise.
+INSERT INTO moves (type, key, data, id) VALUES ('Moved', 'u', '{"n": -500}', '00000000-0000-0000-0000-000000000007'), ('Moved', 'u', '{"n": 1200}', NULL);
+ALTER TABLE stock ADD CONSTRAINT small CHECK (total < 1000) NOT VALID;
+SELECT outcome FROM test_apply(delivery('[{"site": 16, "ms": 1, "type": "gundb.Reverted", "id": "9f4f9c59-af73-5006-85f2-0ca7eb1c8a41", "meta": {"reverts": ["00000000-0000-0000-0000-000000000007"]}}]'));
+SELECT gundb.retry_pending('stock') >= 0 AS retried;
+SELECT DISTINCT kind, key, sqlstate FROM gundb.pending WHERE key = 'u';
+SELECT key, total FROM stock WHERE key = 'u';
+ALTER TABLE stock DROP CONSTRAINT small;
+SELECT gundb.retry_pending('stock') > 0 AS retried;
+SELECT key, total FROM stock WHERE key = 'u';
+SELECT stands();
+
+-- Some are refused of what is tried again, while an id among it leads to another key that is tried too: each counts once.
+ALTER TABLE stock ADD CONSTRAINT small CHECK (key !~ '^w' OR total < 10) NOT VALID;
+INSERT INTO moves (type, key, data, id) VALUES ('Moved', 'wa', '{"n": 10}', '00000000-0000-0000-0000-000000000009'), ('Moved', 'wc', '{"n": 10}', NULL), ('Moved', 'wd', '{"n": 10}', NULL);
+SELECT outcome FROM test_apply(delivery('[{"site": 17, "ms": 1, "type": "Moved", "key": "wc", "id": "00000000-0000-0000-0000-000000000009", "data": {"n": 1}}]'));
+ALTER TABLE stock DROP CONSTRAINT small, ADD CONSTRAINT no_d CHECK (key <> 'wd');
+SELECT gundb.retry_pending('stock');
+SELECT key, total FROM stock WHERE key ~ '^w' ORDER BY key;
+SELECT kind, key, sqlstate, tries FROM gundb.pending WHERE view = 'stock'::regclass AND key ~ '^w';
+SELECT * FROM gundb.check_view('stock');
+ALTER TABLE stock DROP CONSTRAINT no_d;
+SELECT gundb.retry_pending('stock');
+SELECT key, total FROM stock WHERE key ~ '^w' ORDER BY key;
+SELECT stands();
+
 -- A view made after the fact is the same.
 SELECT gundb.create_view('again', 'moves', (SELECT columns FROM gundb.view WHERE view = 'stock'::regclass), delete => '{Gone}');
 SELECT count(*) FROM (TABLE stock EXCEPT TABLE again) AS x;

@@ -40,6 +40,18 @@ SELECT kind, reason FROM gundb.pending WHERE kind = 'malformed';
 SELECT * FROM test_apply('{"transactions": [{"site": "x"}]}');
 SELECT * FROM test_apply(NULL);
 
+-- Within a run an id is one event's: of a transaction, of one delivery, of what is held. What brings it again is refused, with
+-- what stands behind it in its lanes; another run or site may bring it.
+SELECT delivery('[{"site": 18, "ms": 1, "type": "First", "id": "00000000-0000-0000-0000-0000000000aa"}, {"site": 18, "ms": 2, "type": "Again", "id": "00000000-0000-0000-0000-0000000000aa"},
+                  {"site": 18, "ms": 3, "type": "Behind"}, {"site": 18, "lane": 1, "ms": 4, "type": "Good"}, {"site": 18, "lane": 1, "ms": 5, "type": "Twice", "id": "00000000-0000-0000-0000-0000000000bb"},
+                  {"site": 18, "lane": 2, "ms": 6, "xact": 5, "type": "Twice", "id": "00000000-0000-0000-0000-0000000000bb"}, {"site": 18, "run": 2, "ms": 7, "type": "Other run", "id": "00000000-0000-0000-0000-0000000000aa"},
+                  {"site": 19, "ms": 8, "type": "Other site", "id": "00000000-0000-0000-0000-0000000000aa"}, {"site": 18, "lane": 3, "ms": 9, "type": "Good too"}]') AS i \gset
+SELECT * FROM test_apply(:'i');
+SELECT * FROM test_apply(:'i');
+SELECT * FROM held() WHERE site IN ('8', '9');
+SELECT right(dot::text, 16) AS dot, reason, sqlstate, tries FROM gundb.pending WHERE reason LIKE '%id%' ORDER BY dot;
+SELECT * FROM gundb.verify('moves');
+
 -- Only apply passes the stamp: not a trigger that it fires.
 INSERT INTO moves (site, lane, seq, hlc, xact, epoch, id, chain, salt, type)
 SELECT site, lane, seq + 10, hlc, xact, epoch, gen_random_uuid(), chain, salt, type FROM moves;

@@ -39,12 +39,12 @@ JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'gundb'
 WHERE p.prosecdef AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS setting WHERE setting LIKE 'search_path=%')
 ORDER BY 1;
 
--- The tables that hold state, and the sequences, are dumped.
+-- The tables that hold state, and the sequences, are dumped; secrets, and what is known of a peer for now, are not.
 SELECT c.oid::regclass
 FROM pg_class c
 JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'gundb'
-WHERE c.relkind IN ('r', 'S') AND c.oid <> 'gundb.event'::regclass AND c.oid <> ALL (coalesce(e.extconfig, '{}'))
+WHERE c.relkind IN ('r', 'S') AND c.oid NOT IN ('gundb.event'::regclass, 'gundb.peer_secret'::regclass, 'gundb.peer_state'::regclass, 'gundb.comparison'::regclass) AND c.oid <> ALL (coalesce(e.extconfig, '{}'))
 ORDER BY 1;
 
 -- Each operator has a side of a type of ours: none shadows one of PostgreSQL's.

@@ -74,9 +74,13 @@ INSERT INTO moves (type, data) VALUES ('Moved', '{"sku": "T", "place": "error XY
 SELECT * FROM stock WHERE sku >= 'T' ORDER BY sku;
 SELECT * FROM pending();
 SELECT count(*) FROM moves WHERE type = 'Heard';
--- What passes with time is never a refusal.
-SELECT code, a.state, a.answer FROM unnest('{40001, 40P01, 55P03, 53100, 57P03, 08006, XX000, 25006}'::text[]) AS code,
+-- What passes with time is never a refusal, nor what is damaged.
+SELECT code, a.state, a.answer FROM unnest('{40001, 40P01, 55P03, 55006, 53100, 57P03, 58030, 08006, 25006, F0000, 72000, XX001, XX002}'::text[]) AS code,
     pg_temp.attempt(format($$INSERT INTO moves (type, data) VALUES ('Moved', '{"sku": "W", "place": "error %s"}')$$, code)) AS a;
+SELECT * FROM gundb.check_view('stock');
+-- What a function of the user's calls an internal error is one, and so is what it calls a state that is not right.
+INSERT INTO moves (type, data) VALUES ('Moved', '{"sku": "W", "place": "error XX000"}'), ('Moved', '{"sku": "X", "place": "error 55000"}'), ('Moved', '{"sku": "Y", "place": "error HV00N"}');
+SELECT * FROM pending();
 SELECT * FROM gundb.check_view('stock');
 
 -- A rebuild tries again, and keeps waiting what is refused still; new columns do not hide it.
@@ -114,6 +118,32 @@ DELETE FROM shelf;
 SELECT gundb.retry_pending('stock');
 SELECT sku, place FROM stock WHERE sku >= 'T' ORDER BY sku;
 SELECT * FROM gundb.check_view('stock');
+
+-- Of reverts that come together those wait that concern the key which is refused.
+SELECT gundb.create_view('counted', 'moves', '{"n": {"fold": "count"}}', key => 'shop', types => '{Counted}');
+INSERT INTO moves (type, data) SELECT 'Counted', jsonb_build_object('shop', shop) FROM unnest('{a, a, b, b}'::text[]) AS shop;
+ALTER TABLE counted ADD CONSTRAINT two CHECK (shop <> 'a' OR n >= 2);
+SELECT count(*) FROM gundb.revert('moves', ARRAY(SELECT (array_agg(id))[1] FROM moves WHERE type = 'Counted' GROUP BY data->>'shop'));
+SELECT * FROM counted ORDER BY shop;
+SELECT * FROM pending() WHERE reason ~ 'counted';
+SELECT * FROM gundb.check_view('counted');
+ALTER TABLE counted DROP CONSTRAINT two;
+SELECT gundb.retry_pending('counted');
+SELECT * FROM counted ORDER BY shop;
+SELECT * FROM gundb.check_view('counted');
+-- An event that is pending with its revert, as what came along was refused, counts as long as the revert waits.
+ALTER TABLE counted ADD CONSTRAINT none CHECK (shop <> 'c');
+INSERT INTO moves (type, data, id, meta) VALUES ('Counted', '{"shop": "c"}', '00000000-0000-0000-0000-000000000001', '{}'), ('Counted', '{"shop": "c"}', NULL, '{}'),
+    ('gundb.Reverted', '{}', '895ab95d-9858-5644-b000-273f5e6e49db', '{"reverts": ["00000000-0000-0000-0000-000000000001"]}');
+SELECT * FROM pending() WHERE reason ~ 'counted';
+SELECT gundb.retry_pending('counted');
+SELECT * FROM pending() WHERE reason ~ 'counted';
+SELECT * FROM gundb.check_view('counted');
+ALTER TABLE counted DROP CONSTRAINT none;
+SELECT gundb.retry_pending('counted');
+SELECT * FROM counted ORDER BY shop;
+SELECT * FROM gundb.check_view('counted');
+SELECT gundb.drop_view('counted');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- strict

@@ -109,6 +109,7 @@ SET DateStyle = 'SQL, DMY';
 SET TimeZone = 'Asia/Tokyo';
 SELECT (SELECT v FROM gundb.view_at(NULL::every) AS v)::text = (SELECT e FROM every e)::text AS same;
 SELECT count(*) FROM gundb.view_at(NULL::every, key => '2026-11-23T00:00:00.5Z, 2026-02-28');
+SELECT count(*) FROM gundb.view_at(NULL::every, key => '2026-11-23T01:00:00.500+01:00, 2026-02-28');
 SELECT jsonb_pretty("row") AS "row" FROM gundb.view_history('every', '2026-11-23T00:00:00.5Z, 2026-02-28') ORDER BY hlc LIMIT 1;
 SELECT gundb.view_digest('every') AS digest \gset
 RESET DateStyle;
@@ -157,7 +158,8 @@ SELECT statement, a.* FROM unnest(ARRAY['SELECT gundb.view_at(NULL::integer)', '
     'SELECT gundb.view_at(NULL::stock, now(), gundb.site_clock())', 'SELECT gundb.view_at(NULL::timed)',
     $$SELECT gundb.view_at(NULL::stock, clock => ('{"11111111-1111-1111-1111-111111111111": {"' || gundb.stream_id('moves') || '": {"000000000001-0": 3}}}')::gundb.clock)$$,
     $$SELECT count(*) FROM gundb.view_at(NULL::stock, clock => ('{"11111111-1111-1111-1111-111111111111": {"' || gundb.stream_id('elsewhere') || '": {"000000000001-0": 3}}}')::gundb.clock)$$,
-    $$SELECT count(*) FROM gundb.view_at(NULL::every, key => 'yesterday')$$, $$SELECT gundb.view_history('moves', 'x')$$, $$SELECT gundb.view_history('stock', NULL)$$, $$SELECT gundb.view_history(NULL, 'x')$$,
+    $$SELECT count(*) FROM gundb.view_at(NULL::every, key => 'yesterday')$$, $$SELECT count(*) FROM gundb.view_at(NULL::every, key => 'yesterday, 2026-02-28')$$,
+    $$SELECT count(*) FROM gundb.view_history('every', '2026-11-23T00:00:00.5Z, 2026-02-28, 2026-02-28')$$, $$SELECT count(*) FROM gundb.conflicts('every', '')$$, $$SELECT gundb.view_history('moves', 'x')$$, $$SELECT gundb.view_history('stock', NULL)$$, $$SELECT gundb.view_history(NULL, 'x')$$,
     $$SELECT gundb.view_digest('moves')$$, $$SELECT gundb.view_digest(NULL)$$]) AS statement, pg_temp.attempt(statement) AS a;
 SELECT gundb.create_view('timed', 'things', '{"n": {"fold": "count"}}', key => 'at::timestamptz as at');
 SELECT * FROM pg_temp.attempt($$SELECT gundb.view_at(NULL::timed, key => 'yesterday')$$);

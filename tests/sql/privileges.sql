@@ -102,8 +102,20 @@ INSERT INTO statements (statement) VALUES
     ('SELECT gundb.begin_restore()'),
     ('SELECT gundb.end_restore()'),
     ('SELECT gundb.grant_admin(current_user)'),
+    ('SELECT gundb.add_peer(''p'', ''postgres://h/d'')'), ('SELECT gundb.alter_peer(''p'')'), ('SELECT gundb.drop_peer(''p'')'), ('SELECT gundb.pause_peer(''p'')'),
+    ('SELECT gundb.resume_peer(''p'')'), ('SELECT gundb.set_peer_secret(''p'', ''s'')'), ('SELECT gundb.sync_now(''p'')'),
+    ('SELECT gundb.grant_peer(current_user)'), ('SELECT gundb.revoke_peer(current_user)'), ('SELECT gundb.new_identity(''n'')'),
+    ('SELECT gundb.session_hello('''')'), ('SELECT gundb.session_push('''')'), ('SELECT gundb.session_pull()'),
+    ('SELECT gundb.export_bundle()'), ('SELECT gundb.import_bundle('''')'), ('SELECT gundb.inspect_bundle('''')'),
+    ('SELECT gundb.served_peers()'), ('SELECT gundb.session_greet(''p'')'), ('SELECT gundb.note_peer(''p'')'), ('SELECT gundb.known_streams()'),
+    ('SELECT gundb.courier_export(''p'', NULL, ''{}'', 1)'), ('SELECT gundb.courier_import(''p'', '''')'), ('SELECT gundb.grant_daemon(current_user)'),
+    ('SELECT gundb.wait_for(''{}'')'), ('SELECT * FROM gundb.peer_status'), ('SELECT * FROM gundb.lag'), ('SELECT * FROM gundb.peer_lag()'),
+    ('SELECT * FROM gundb.peer_states()'), ('SELECT * FROM gundb.clock_figures()'),
+    ('SELECT * FROM gundb.peer'), ('SELECT * FROM gundb.peer_secret'), ('SELECT * FROM gundb.peer_state'), ('SELECT * FROM gundb.inbox'),
+    ('SELECT * FROM gundb.definer'), ('SELECT * FROM gundb.left_stream'), ('SELECT * FROM gundb.adoption'), ('SELECT * FROM gundb.peering'),
     ('SELECT * FROM gundb.own_run'), ('SELECT * FROM gundb.epoch'), ('SELECT * FROM gundb.consumer_state'), ('SELECT * FROM gundb.hlc_mark'),
     ('SELECT gundb.accept_pending()'), ('SELECT * FROM gundb.staged'), ('SELECT * FROM gundb.refused'), ('SELECT * FROM gundb.view_late'),
+    ('SELECT * FROM gundb.pending'), ('SELECT * FROM gundb.view_pending'), ('SELECT * FROM gundb.view'),
     ('INSERT INTO gundb.span SELECT * FROM gundb.span'), ('DELETE FROM gundb.own_run'), ('SELECT setval(''gundb.hlc_mark'', 0)');
 SELECT statement, pg_temp.answer('gundb_nobody', statement) AS nobody, pg_temp.answer('gundb_reader', statement) AS reader,
        pg_temp.answer('gundb_writer', statement) AS writer, pg_temp.answer('gundb_admin', statement) AS admin
@@ -112,6 +124,34 @@ SET ROLE gundb_admin;
 SELECT gundb.drop_view('shop.counts');
 SELECT gundb.drop_stream('viewed');
 RESET ROLE;
+-- What waits is shown to whom it concerns: a view's owner; a monitor sees all, as the extension's owner does.
+CREATE ROLE gundb_monitor IN ROLE pg_monitor;
+CREATE ROLE gundb_member IN ROLE gundb_admin;
+CREATE FUNCTION pg_temp.waits(role text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    PERFORM set_config('role', role, true);
+    SELECT string_agg(concat_ws(' ', kind, view, key), ', ' ORDER BY kind, view::text) INTO found FROM gundb.pending;
+    PERFORM set_config('role', 'none', true);
+    RETURN found;
+END
+$$;
+SET ROLE gundb_admin;
+SELECT gundb.create_stream('waiting', 'shop.waiting');
+SELECT gundb.create_view('shop.waits', 'waiting', '{"n": {"fold": "sum", "value": "n"}}');
+INSERT INTO shop.waiting (type, key, data) VALUES ('A', 'k', '{"n": "many"}');
+RESET ROLE;
+SELECT gundb.create_view('waits_too', 'secret', '{"n": {"fold": "sum", "value": "n"}}');
+INSERT INTO secret (type, key, data) VALUES ('A', 'hidden', '{"n": "many"}');
+INSERT INTO gundb.view_late (view, key, shown, dot, again, reason, sqlstate)
+SELECT p.view, '\x00', 'late', p.dot, false, 'busy', '55P03' FROM gundb.view_pending p JOIN gundb.view_definition d ON d.number = p.view WHERE d.relation = 'waits_too'::regclass;
+INSERT INTO gundb.refused SELECT dot, repeat('0', 32)::gundb.chain, 'fork', 'planted', now(), 1, '{}' FROM gundb.view_pending LIMIT 1;
+SELECT role, pg_temp.waits(role) FROM unnest('{gundb_nobody, gundb_reader, gundb_writer, gundb_admin, gundb_member, gundb_monitor, postgres}'::text[]) AS role;
+DELETE FROM gundb.refused;
+DELETE FROM gundb.view_late;
+SELECT gundb.drop_view('waits_too'), gundb.drop_view('shop.waits');
+SELECT gundb.drop_stream('waiting');
 -- Reading all is reading what one may read.
 SET ROLE gundb_reader;
 SELECT stream, type FROM gundb.read();

@@ -265,6 +265,12 @@ SELECT * FROM null_first ORDER BY key;
 ALTER FUNCTION elsewhere."The Same" VOLATILE;
 INSERT INTO few (type, key) VALUES ('E', 'm');
 SELECT key, reason, sqlstate FROM gundb.pending WHERE view = 'null_first'::regclass;
+-- What would fold all events anew, and so none, is refused; rows stay.
+SELECT count(*) AS rows FROM null_first \gset
+SELECT statement, a.* FROM unnest(ARRAY[$$SELECT gundb.rebuild_view('null_first')$$, $$SELECT gundb.check_view('null_first')$$,
+    $$SELECT count(*) FROM gundb.view_at(NULL::null_first)$$, $$SELECT gundb.view_history('null_first', 'm')$$]) AS statement, pg_temp.attempt(statement) AS a;
+SELECT gundb.retry_pending('null_first');
+SELECT count(*) = :rows AS stay, (SELECT tries FROM gundb.pending WHERE view = 'null_first'::regclass) AS tries FROM null_first;
 ALTER FUNCTION elsewhere."The Same" IMMUTABLE;
 SELECT gundb.retry_pending('null_first');
 SELECT gundb.drop_view('null_first');

@@ -12,8 +12,12 @@
 //! | [`clock`] | vector clock |
 //! | [`context`] | what an event's author had seen; epochs |
 //! | [`event`] | event, transaction, total order |
+//! | [`bundle`] | what travels between sites |
+//! | [`sync`] | what two sites say to each other |
+//! | [`compare`] | whether two sites hold the same, and where they do not |
 //! | [`order`] | sorting events by their contexts |
 //! | [`page`] | pages of whole transactions, merged from lanes |
+//! | [`store`] | what a session or a courier needs of a store, and the driver of both |
 //! | [`stream_name`] | the name of a stream |
 //! | [`suggest`] | "Did you mean …?" |
 //! | [`mod@digest`] | one hash of what a site holds, or of a view's rows |
@@ -32,9 +36,11 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod apply;
+pub mod bundle;
 mod bytes;
 pub mod chain;
 pub mod clock;
+pub mod compare;
 pub mod context;
 pub mod crdt;
 pub mod datum;
@@ -49,8 +55,10 @@ pub mod json;
 pub mod order;
 pub mod page;
 pub mod schema;
+pub mod store;
 pub mod stream_name;
 pub mod suggest;
+pub mod sync;
 pub mod view;
 
 pub use bytes::{DecodeError, DecodeProblem};

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gundb_core::apply::{Bounds, Incoming, LaneHead, Problem, Receiver, Refusal, Verdict, Wait, judge};
-use gundb_core::{Chain, Dot, Epoch, Event, Hlc, Lane, Limits, Run, SiteId, StreamId, Transaction, TransactionId};
+use gundb_core::apply::{
+    Bounds, Fresh, Incoming, Judge, LaneHead, Problem, Receiver, Refusal, Untaken, Verdict, Wait, firsts, judge,
+};
+use gundb_core::{
+    Chain, Clock, Dot, Epoch, Event, Hlc, Lane, Limits, Run, SiteId, StreamId, Transaction, TransactionId,
+};
 use uuid::Uuid;
 
 const HERE: SiteId = SiteId(Uuid::from_u128(1));
@@ -17,23 +21,38 @@ fn at(millis: u64) -> Hlc {
     Hlc::new(millis, 0).unwrap()
 }
 
-/// A receiver that holds what it was given, takes stream "s", and knows epoch 0 of each run.
+/// A receiver that holds what it was given, takes stream "s", and knows epoch 0 of each run, which covers nothing, and those it was told.
 #[derive(Default)]
-struct Holds(BTreeMap<Dot, (Hlc, Chain)>);
+struct Holds {
+    events: BTreeMap<Dot, (Hlc, Chain)>,
+    epochs: BTreeMap<Epoch, Clock>,
+    waiting: Untaken,
+    refused: Untaken,
+}
 
 impl Receiver for Holds {
     fn head(&self, site: SiteId, stream: StreamId, lane: Lane) -> Option<LaneHead> {
-        let mut of_lane = self.0.iter().filter(|(dot, _)| (dot.site, dot.stream, dot.lane) == (site, stream, lane));
+        let mut of_lane =
+            self.events.iter().filter(|(dot, _)| (dot.site, dot.stream, dot.lane) == (site, stream, lane));
         of_lane.next_back().map(|(dot, (hlc, chain))| LaneHead { seq: dot.seq, hlc: *hlc, chain: *chain })
     }
     fn chain(&self, dot: &Dot) -> Option<Chain> {
-        self.0.get(dot).map(|(_, chain)| *chain)
+        self.events.get(dot).map(|(_, chain)| *chain)
     }
     fn has_stream(&self, stream: StreamId) -> bool {
         stream == StreamId::of_name("s")
     }
     fn knows(&self, epoch: &Epoch) -> bool {
-        epoch.number == 0
+        epoch.number == 0 || self.epochs.contains_key(epoch)
+    }
+    fn epoch_clock(&self, epoch: &Epoch) -> Option<Clock> {
+        self.epochs.get(epoch).cloned().or((epoch.number == 0).then(Clock::new))
+    }
+    fn waiting(&self) -> &Untaken {
+        &self.waiting
+    }
+    fn refused(&self) -> &Untaken {
+        &self.refused
     }
     fn own(&self) -> (SiteId, Run) {
         (HERE, run(9))
@@ -91,7 +110,11 @@ impl Author {
 }
 
 fn hold(holds: &mut Holds, incoming: &Incoming) {
-    holds.0.extend(incoming.transaction.events.iter().map(|event| (event.dot, (event.hlc, event.chain))));
+    holds.events.extend(incoming.transaction.events.iter().map(|event| (event.dot, (event.hlc, event.chain))));
+}
+
+fn take(count: u64) -> Verdict {
+    Verdict::Take(Fresh { count, held: Clock::new() })
 }
 
 fn gap(incoming: &Incoming, event: usize, next: u64) -> Verdict {
@@ -117,9 +140,9 @@ fn what_follows_is_taken_and_what_is_held_is_held() {
     let (first, second) = (author.writes(&[("s", 0), ("s", 1)]), author.writes(&[("s", 0)]));
     let mut holds = Holds::default();
     let all = [first.clone(), second, first.clone()];
-    assert_eq!(judge(&all, &holds, &BOUNDS), [Verdict::Take(vec![0, 1]), Verdict::Take(vec![0]), Verdict::Held]);
+    assert_eq!(judge(&all, &holds, &BOUNDS), [take(2), take(1), Verdict::Held]);
     hold(&mut holds, &first);
-    assert_eq!(judge(&all, &holds, &BOUNDS), [Verdict::Held, Verdict::Take(vec![0]), Verdict::Held]);
+    assert_eq!(judge(&all, &holds, &BOUNDS), [Verdict::Held, take(1), Verdict::Held]);
 }
 
 #[test]
@@ -156,7 +179,7 @@ fn stamps_too_far_ahead_wait_until_they_are_accepted_and_what_stands_behind_wait
     assert_eq!(verdicts[1..], waits);
     let accepted = Incoming { accepted: true, ..ahead };
     let verdicts = judge(&[first, accepted, behind], &holds, &bounds);
-    assert_eq!(verdicts[1..], [Verdict::Take(vec![0]), Verdict::Wait(Wait::Time(at(12)))]);
+    assert_eq!(verdicts[1..], [take(1), Verdict::Wait(Wait::Time(at(12)))]);
 }
 
 #[test]
@@ -178,7 +201,7 @@ fn nobody_else_writes_in_the_receivers_own_run() {
     assert_eq!(verdicts, [Verdict::Held, refused(&second, 0, Problem::OwnRun)]);
     // An earlier run of its own is as any other.
     let earlier = Author::new(HERE, 8).writes(&[("s", 0)]);
-    assert_eq!(judge(&[earlier], &Holds::default(), &BOUNDS), [Verdict::Take(vec![0])]);
+    assert_eq!(judge(&[earlier], &Holds::default(), &BOUNDS), [take(1)]);
 }
 
 #[test]
@@ -213,4 +236,143 @@ fn what_cannot_be_an_event_is_refused_though_its_chain_is_right() {
             panic!("was not refused as malformed: {bad:?}");
         };
     }
+}
+
+/// What a transaction's author had applied when it wrote: its epoch covers these.
+fn having_seen(holds: &mut Holds, author: &mut Author, seen: &[&Incoming], places: &[(&str, u16)]) -> Incoming {
+    let mut effect = author.writes(places);
+    let number = holds.epochs.len() as u64 + 1;
+    let dots = seen.iter().flat_map(|incoming| &incoming.transaction.events).map(|event| event.dot);
+    holds.epochs.insert(Epoch { site: author.site, run: author.run, number }, dots.collect());
+    for event in &mut effect.transaction.events {
+        event.epoch = number;
+        event.chain = event.chain_after(&Chain::genesis(event.dot.site, event.dot.stream, event.dot.lane));
+    }
+    effect
+}
+
+#[test]
+fn what_saw_one_that_waits_waits_and_what_saw_one_that_was_refused_is_refused() {
+    let (mut first, mut second, mut third) = (Author::new(THERE, 1), Author::new(THERE, 2), Author::new(HERE, 3));
+    let mut holds = Holds::default();
+    first.clock = 10;
+    let cause = first.writes(&[("s", 0), ("s", 1)]);
+    let effect = having_seen(&mut holds, &mut second, &[&cause], &[("s", 0)]);
+    let of_effect = having_seen(&mut holds, &mut third, &[&effect], &[("s", 0)]);
+    let beside = Author::new(THERE, 4).writes(&[("s", 0)]);
+    let all = [cause.clone(), effect.clone(), of_effect.clone(), beside.clone()];
+    let waits = |incoming: &Incoming| Verdict::Wait(Wait::Cause(incoming.transaction.events[0].dot));
+    let ahead = Bounds { stamp_max: at(10), ..BOUNDS };
+    let verdicts = judge(&all, &holds, &ahead);
+    let time = Verdict::Wait(Wait::Time(at(12)));
+    assert_eq!(verdicts, [time, waits(&effect), waits(&of_effect), take(1)]);
+    let mut bad = all.clone();
+    bad[0] = altered(&cause, |event| event.kind.clear());
+    let verdicts = judge(&bad, &holds, &BOUNDS);
+    assert!(matches!(verdicts[0], Verdict::Refuse(Refusal { problem: Problem::Malformed(_), .. })));
+    let because = |incoming: &Incoming| refused(incoming, 0, Problem::Cause);
+    assert_eq!(verdicts[1..], [because(&effect), because(&of_effect), take(1)]);
+    // As well where it was judged before.
+    holds.refused.add(&cause.transaction.id, firsts(&cause.transaction.events));
+    assert_eq!(judge(&all[1..], &holds, &BOUNDS), [because(&effect), because(&of_effect), take(1)]);
+    holds.waiting = std::mem::take(&mut holds.refused);
+    assert_eq!(judge(&all[1..], &holds, &BOUNDS), [waits(&effect), waits(&of_effect), take(1)]);
+}
+
+#[test]
+fn in_its_run_what_was_written_after_one_that_is_not_taken_depends_on_it_in_any_lane() {
+    let mut author = Author::new(THERE, 1);
+    let before = author.writes(&[("s", 0)]);
+    let (bad, after) = (author.writes(&[("s", 1)]), author.writes(&[("s", 2)]));
+    let mut bad = altered(&bad, |event| event.kind.clear());
+    let verdicts = judge(&[before.clone(), bad.clone(), after.clone()], &Holds::default(), &BOUNDS);
+    assert_eq!(verdicts[0], take(1));
+    assert_eq!(verdicts[2], refused(&after, 0, Problem::Cause));
+    // A bad copy of what is held is no reason to refuse what saw the good one.
+    let mut holds = Holds::default();
+    hold(&mut holds, &before);
+    bad.transaction = before.transaction.clone();
+    bad.transaction.events[0].kind.clear();
+    let effect = having_seen(&mut holds, &mut Author::new(THERE, 2), &[&before], &[("s", 0)]);
+    assert_eq!(judge(&[bad, effect], &holds, &BOUNDS)[1], take(1));
+}
+
+/// The verdict on a transaction that comes lane by lane, at most so many events at a time.
+fn verdict_in_parts(judge: &mut Judge<Holds>, incoming: &Incoming, events_max: usize) -> Verdict {
+    let mut events = incoming.transaction.events.clone();
+    events.sort_by_key(|event| event.dot);
+    let mut judging = judge.begin(incoming.transaction.id, incoming.accepted);
+    events.chunks(events_max).for_each(|part| judge.part(&mut judging, part));
+    judge.end(&judging)
+}
+
+/// Some transactions: one that waits for its time, one for a stream, and others around them, bad ones too.
+fn some() -> (Holds, Vec<Incoming>) {
+    let (mut author, mut other) = (Author::new(THERE, 1), Author::new(THERE, 2));
+    let mut holds = Holds::default();
+    let held = author.writes(&[("s", 0), ("s", 1), ("s", 0)]);
+    hold(&mut holds, &held);
+    let well = author.writes(&[("s", 0), ("s", 1), ("s", 0), ("s", 2), ("s", 0)]);
+    let mut partly = author.writes(&[("s", 1), ("s", 3), ("s", 1), ("s", 1)]);
+    // Its first event of lane 1 has come before it.
+    let first = partly.transaction.events[0].clone();
+    holds.events.insert(first.dot, (first.hlc, first.chain));
+    let effect = having_seen(&mut holds, &mut other, &[&well], &[("s", 0), ("s", 1), ("s", 0)]);
+    let bad = altered(&Author::new(THERE, 3).writes(&[("s", 0), ("s", 0), ("s", 1)]), |event| event.kind.clear());
+    let unknown = Author::new(THERE, 4).writes(&[("s", 0), ("t", 0), ("s", 0)]);
+    let mut copy = well.clone();
+    copy.transaction.events[3].salt = [9; 16];
+    partly.accepted = true;
+    (holds, vec![held, well.clone(), partly, effect, bad, unknown.clone(), unknown, copy, well])
+}
+
+#[test]
+fn a_transaction_judged_in_parts_is_judged_as_if_it_were_whole() {
+    let (holds, all) = some();
+    for stamp_max in [Hlc::MAX, at(7)] {
+        let bounds = Bounds { stamp_max, ..BOUNDS };
+        for (at, incoming) in all.iter().enumerate() {
+            // Those before it are whole. Of several events that do not fit the first is named, in the order in which they come.
+            let (mut whole, mut parts) = (Judge::new(&holds, &bounds), Judge::new(&holds, &bounds));
+            all[..at].iter().for_each(|before| drop((whole.verdict(before), parts.verdict(before))));
+            let (so_far, expected) = (parts.so_far(), whole.verdict(incoming));
+            for events_max in 1..=6 {
+                parts.go_back(so_far.clone());
+                assert_eq!(verdict_in_parts(&mut parts, incoming, events_max), expected, "{at}, parts of {events_max}");
+                if matches!(expected, Verdict::Take(_)) {
+                    continue;
+                }
+                // What comes after it is judged as after the whole one.
+                let after_it = whole.so_far();
+                for after in &all[at..] {
+                    assert_eq!(parts.verdict(after), whole.verdict(after), "after {at} in parts of {events_max}");
+                }
+                whole.go_back(after_it);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_came_again_while_it_waits_in_parts_is_held_and_a_fork_of_its_end_is_not() {
+    let mut author = Author::new(THERE, 1);
+    let (unknown, behind) = (author.writes(&[("s", 0), ("t", 0), ("s", 0)]), author.writes(&[("s", 0)]));
+    let holds = Holds::default();
+    let mut judge = Judge::new(&holds, &BOUNDS);
+    assert_eq!(verdict_in_parts(&mut judge, &unknown, 2), Verdict::Wait(Wait::Stream(StreamId::of_name("t"))));
+    assert_eq!(verdict_in_parts(&mut judge, &unknown, 1), Verdict::Held);
+    assert_eq!(judge.verdict(&unknown), Verdict::Held);
+    let mut fork = unknown.clone();
+    fork.transaction.events[2].chain = Chain([1; 16]);
+    let waits = Verdict::Wait(Wait::Behind(behind.transaction.events[0].dot));
+    assert_eq!(judge.verdict(&behind), waits);
+    assert_eq!(judge.verdict(&fork), refused(&unknown, 2, Problem::Fork));
+    // As well where it is only known to wait.
+    let (mut before, mut later) = (Judge::new(&holds, &BOUNDS), Judge::new(&holds, &BOUNDS));
+    let mut judging = before.begin(unknown.transaction.id, false);
+    before.part(&mut judging, &unknown.transaction.events);
+    before.end(&judging);
+    later.waits(judging.waiter());
+    assert_eq!([later.verdict(&unknown), later.verdict(&behind)], [Verdict::Held, waits]);
+    assert_eq!(later.verdict(&fork), refused(&unknown, 2, Problem::Fork));
 }

@@ -1,6 +1,6 @@
 //! One server: made, started, stopped, killed, copied.
 //!
-//! It listens on a socket in its own directory and nowhere else, so no port is taken. fsync is off: what dies here is
+//! It listens on a socket in its own directory and nowhere else, so no port is taken, unless it is started to listen on one. fsync is off: what dies here is
 //! processes, and the kernel keeps what they wrote.
 
 use crate::postgres::{Postgres, as_server_user, run};
@@ -33,13 +33,27 @@ pub enum Stop {
 pub struct Cluster {
     postgres: Postgres,
     home: TempDir,
+    /// The port of 127.0.0.1 on which it listens too.
+    port: Option<u16>,
 }
 
 impl Cluster {
     /// A new server, gundb preloaded, with these settings.
     pub fn start(postgres: &Postgres, settings: &[(&str, &str)]) -> Cluster {
-        let cluster = Cluster::empty(postgres);
-        run(postgres.program("initdb").arg("-D").arg(cluster.data()).args([
+        Cluster::empty(postgres).begun(settings)
+    }
+
+    /// The same, listening on a free port of 127.0.0.1 too.
+    pub fn listening(postgres: &Postgres, settings: &[(&str, &str)]) -> Cluster {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let mut cluster = Cluster::empty(postgres);
+        cluster.port = Some(free.expect("a free port").port());
+        cluster.begun(settings)
+    }
+
+    fn begun(self, settings: &[(&str, &str)]) -> Cluster {
+        let cluster = self;
+        run(cluster.postgres.program("initdb").arg("-D").arg(cluster.data()).args([
             "-U",
             "postgres",
             "-A",
@@ -60,7 +74,7 @@ impl Cluster {
     fn empty(postgres: &Postgres) -> Cluster {
         let home = tempfile::Builder::new().prefix("gundb-").tempdir().expect("a temporary directory");
         give_to_server_user(home.path());
-        Cluster { postgres: postgres.clone(), home }
+        Cluster { postgres: postgres.clone(), home, port: None }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -70,6 +84,11 @@ impl Cluster {
     /// A directory that the server's user can write to and that goes with the cluster.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// The port of its socket, and of 127.0.0.1 if it listens there.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(5432)
     }
 
     pub fn postgres(&self) -> &Postgres {
@@ -89,13 +108,23 @@ impl Cluster {
     pub fn launch(&self) {
         let until = Instant::now() + PATIENCE;
         loop {
-            let socket = format!("-c listen_addresses='' -c unix_socket_directories='{}'", self.home().display());
+            let address = if self.port.is_some() { "127.0.0.1" } else { "" };
+            let socket = format!(
+                "-c listen_addresses='{address}' -c unix_socket_directories='{}' -p {}",
+                self.home().display(),
+                self.port()
+            );
             let started = self.pg_ctl("start").args(["-o", &socket, "-l"]).arg(self.log()).status().expect("pg_ctl");
             if started.success() {
                 return;
             }
             let in_use = self.log_tail(5).contains("is still in use");
-            assert!(in_use && Instant::now() < until, "the server did not start:\n{}", self.log_tail(LOG_TAIL));
+            assert!(
+                in_use && Instant::now() < until,
+                "the server did not start:\n{}\n{}",
+                self.log_tail(LOG_TAIL),
+                self.processes()
+            );
             sleep(Duration::from_millis(50));
         }
     }
@@ -135,6 +164,27 @@ impl Cluster {
         Pid::from_raw(file.lines().next()?.trim().parse().ok()?)
     }
 
+    /// The processes that work in this data directory, and where each of them stands, as far as the machine tells.
+    fn processes(&self) -> String {
+        let mut told = String::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let path = entry.path();
+            if fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == self.data()) {
+                let title = fs::read(path.join("cmdline")).unwrap_or_default();
+                let pid = entry.file_name();
+                let stack =
+                    Command::new("gdb").args(["-p".as_ref(), pid.as_os_str()]).args(["-batch", "-ex", "bt"]).output();
+                let stack = stack.map(|output| output.stdout).unwrap_or_default();
+                told += &format!(
+                    "process {pid:?}: {}\n{}\n",
+                    String::from_utf8_lossy(&title).replace('\0', " "),
+                    String::from_utf8_lossy(&stack)
+                );
+            }
+        }
+        told
+    }
+
     fn pg_ctl(&self, action: &str) -> Command {
         let mut command = as_server_user("prlimit");
         command.arg(format!("--as={MEMORY_MAX}")).arg("--").arg(self.postgres.path("pg_ctl"));
@@ -153,7 +203,7 @@ impl Cluster {
             .env("PGHOST", self.home())
             .env("PGUSER", "postgres")
             .env("PGDATABASE", "postgres")
-            .env("PGPORT", "5432");
+            .env("PGPORT", self.port().to_string());
         command
     }
 
@@ -172,7 +222,7 @@ impl Cluster {
     }
 
     pub async fn try_connect(&self, database: &str) -> crate::session::Result<Session> {
-        Session::connect(self.home(), database).await
+        Session::connect(self.home(), self.port(), database).await
     }
 
     /// A session in a new database that has the extension.
@@ -196,6 +246,15 @@ impl Cluster {
         let copy = Cluster::empty(&self.postgres);
         run(self.client("pg_basebackup").arg("-D").arg(copy.data()).args(["-c", "fast", "--no-sync"]).args(arguments));
         copy
+    }
+
+    /// Puts a copy of the data directory, which no server uses, in the place of this server's, which must be stopped.
+    pub fn put_back(&self, copy: Cluster) {
+        for cluster in [self, &copy] {
+            assert!(cluster.postmaster().is_none(), "a server must be stopped before its directory is changed");
+        }
+        fs::remove_dir_all(self.data()).expect("the data directory");
+        fs::rename(copy.data(), self.data()).expect("the copy's data directory");
     }
 
     fn log(&self) -> PathBuf {
@@ -235,7 +294,7 @@ pub fn kill(process: Pid) {
     let _ = kill_process(process, Signal::KILL);
 }
 
-fn give_to_server_user(directory: &Path) {
+pub(crate) fn give_to_server_user(directory: &Path) {
     if !rustix::process::geteuid().is_root() {
         return;
     }

@@ -58,9 +58,9 @@ pub struct Session {
 }
 
 impl Session {
-    pub async fn connect(socket_directory: &Path, database: &str) -> Result<Session> {
+    pub async fn connect(socket_directory: &Path, port: u16, database: &str) -> Result<Session> {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(socket_directory).user("postgres").dbname(database).application_name("clusters");
+        config.host_path(socket_directory).port(port).user("postgres").dbname(database).application_name("clusters");
         let (client, connection) = config.connect(NoTls).await?;
         // Ends with the client, or with the server.
         tokio::spawn(async move { drop(connection.await) });

@@ -6,6 +6,8 @@
 -- clocks stand in it as texts.
 CREATE FUNCTION test_apply(delivery jsonb) RETURNS TABLE (outcome text, reason text)
     LANGUAGE c VOLATILE AS '$libdir/gundb', 'gundb_test_apply';
+CREATE FUNCTION test_apply_in_parts(delivery jsonb, events bigint) RETURNS TABLE (outcome text, reason text)
+    LANGUAGE c VOLATILE AS '$libdir/gundb', 'gundb_test_apply_in_parts';
 CREATE FUNCTION test_chains(delivery jsonb) RETURNS TABLE (place bigint, chain text)
     LANGUAGE c STABLE AS '$libdir/gundb', 'gundb_test_chains';
 
@@ -25,7 +27,7 @@ CREATE FUNCTION epoch(n integer, number bigint, seen gundb.dot[], r integer DEFA
                                    'clock', (SELECT coalesce(gundb.clock_of(d), '{}')::text FROM unnest(seen) AS d))$$;
 
 -- A delivery of events in short: objects with site, ms (the stamp), type, and optionally run, lane, xact (ms), epoch,
--- id, key, data, stream. Each lane begins with its first event here. Epoch 0 has seen nothing.
+-- id, key, data, meta, stream. Each lane begins with its first event here. Epoch 0 has seen nothing.
 CREATE FUNCTION delivery(events jsonb, epochs jsonb[] DEFAULT '{}') RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     made jsonb;
@@ -47,7 +49,7 @@ BEGIN
                         'seq', row_number() OVER (PARTITION BY site, run, lane, stream ORDER BY o),
                         'hlc', stamp(ms)::text, 'epoch', coalesce((e->>'epoch')::bigint, 0),
                         'id', coalesce(e->>'id', md5(site::text || run || ms)::uuid::text), 'type', e->>'type', 'key', e->>'key',
-                        'data', coalesce(e->'data', '{}')::text, 'meta', '{}', 'salt', md5(ms::text)::uuid,
+                        'data', coalesce(e->'data', '{}')::text, 'meta', coalesce(e->'meta', '{}')::text, 'salt', md5(ms::text)::uuid,
                         'chain', repeat('0', 32)) AS event
                       FROM written w) AS with_event
              GROUP BY site, run, xact) AS t;

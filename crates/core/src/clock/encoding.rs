@@ -49,6 +49,12 @@ pub enum ClockDecodeError {
         /// Where the integer begins.
         offset: usize,
     },
+    /// More lanes than the caller takes.
+    #[error("the clock has more than {lanes_max} lanes")]
+    TooMany {
+        /// How many would have been taken.
+        lanes_max: usize,
+    },
 }
 
 impl Clock {
@@ -78,6 +84,11 @@ impl Clock {
 
     /// Reads [`Clock::encode`] back, and nothing else. Linear, and allocates in proportion to the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Clock, ClockDecodeError> {
+        Clock::decode_within(bytes, usize::MAX)
+    }
+
+    /// Reads a clock of at most so many lanes: a lane takes two bytes here, and a hundred in memory.
+    pub fn decode_within(bytes: &[u8], lanes_max: usize) -> Result<Clock, ClockDecodeError> {
         let mut reader = Reader { bytes, offset: 0 };
         let [version] = reader.array()?;
         if version != VERSION {
@@ -93,7 +104,10 @@ impl Clock {
                 let mut runs = Ascending::default();
                 for _ in 0..reader.count_at_least(1, RUN_BYTES_MIN)? {
                     let run = reader.run(&mut runs)?;
-                    reader.lanes_of_run(run, |lane, seq| lanes.push(((site, stream, lane), seq)))?;
+                    let left = lanes_max.saturating_sub(lanes.len());
+                    if !reader.lanes_of_run(run, left, |lane, seq| lanes.push(((site, stream, lane), seq)))? {
+                        return Err(ClockDecodeError::TooMany { lanes_max });
+                    }
                 }
             }
         }
@@ -184,9 +198,19 @@ impl Reader<'_> {
         order.take(Run::new(number).ok_or(ClockDecodeError::Integer { offset })?, offset)
     }
 
-    fn lanes_of_run(&mut self, run: Run, mut put: impl FnMut(Lane, u64)) -> Result<(), ClockDecodeError> {
+    /// False where there are more than so many.
+    fn lanes_of_run(
+        &mut self,
+        run: Run,
+        lanes_max: usize,
+        mut put: impl FnMut(Lane, u64),
+    ) -> Result<bool, ClockDecodeError> {
         let mut lowest = 0;
-        for _ in 0..self.count_at_least(1, LANE_BYTES_MIN)? {
+        let lanes = self.count_at_least(1, LANE_BYTES_MIN)?;
+        if lanes > lanes_max as u64 {
+            return Ok(false);
+        }
+        for _ in 0..lanes {
             let offset = self.offset;
             // The distance to the lowest number that keeps the order: whatever is written, lanes ascend.
             let number = self.varint()?.checked_add(lowest).and_then(|number| u16::try_from(number).ok());
@@ -198,7 +222,7 @@ impl Reader<'_> {
             }
             lowest = u64::from(number) + 1;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many entries follow: at least so many, and no more than the bytes that are left can hold.

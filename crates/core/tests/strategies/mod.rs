@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+pub mod wire;
+
 use std::hash::{BuildHasher, RandomState};
 
 use gundb_core::{Clock, Dot, Hlc, Lane, Run, SiteId, StreamId};

@@ -1,0 +1,21 @@
+//! What stands in the table `meta`, by the words that name it.
+
+use gundb_core::StreamId;
+
+/// The version of the file's format: one byte.
+pub const FORMAT: &str = "format";
+/// The site's uuid.
+pub const SITE: &str = "site";
+/// The run that wrote last.
+pub const RUN: &str = "run";
+/// Its last epoch.
+pub const EPOCH: &str = "epoch";
+/// The number of the last bundle that was carried from here.
+pub const BUNDLE: &str = "bundle";
+/// The last group that was given to a stream or a view.
+pub const GROUP: &str = "group";
+
+/// Stands where a stream holds reverts.
+pub fn reverting(stream: StreamId) -> String {
+    format!("reverting {stream}")
+}

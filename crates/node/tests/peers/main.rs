@@ -1,0 +1,5 @@
+//! Peers over stores in memory: sessions by gRPC through loopback, and couriers by directories and commands.
+
+mod couriers;
+mod sessions;
+mod store;

@@ -1,0 +1,86 @@
+//! Runs seeds from the command line: one, told step by step, or many, with one line in the end.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use gundb_sim::{Counts, Filters, Plant, Telling, run, run_quietly};
+
+const USAGE: &str = "usage: gundb-sim --seed S [--trace] | --from-seed S --seeds N [--seconds T] [--keep-going] [--filters-by-link] [--plant FAULT]";
+
+struct Arguments {
+    from_seed: u64,
+    seeds: u64,
+    seconds_max: u64,
+    is_told: bool,
+    keeps_going: bool,
+    filters: Filters,
+    plant: Plant,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut arguments = Arguments {
+        from_seed: 1,
+        seeds: 1,
+        seconds_max: u64::MAX,
+        is_told: false,
+        keeps_going: false,
+        filters: Filters::ByNode,
+        plant: Plant::Nothing,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let text = words.next().ok_or_else(|| format!("{word} wants a number"))?;
+            text.parse::<u64>().map_err(|error| format!("{word} {text}: {error}"))
+        };
+        match word.as_str() {
+            "--seed" | "--from-seed" => arguments.from_seed = number()?,
+            "--seeds" => arguments.seeds = number()?,
+            "--seconds" => arguments.seconds_max = number()?,
+            "--trace" => arguments.is_told = true,
+            "--keep-going" => arguments.keeps_going = true,
+            "--filters-by-link" => arguments.filters = Filters::ByLink,
+            "--plant" => arguments.plant = words.next().ok_or("--plant wants a name")?.parse()?,
+            _ => return Err(format!("{word} is not known\n{USAGE}")),
+        }
+    }
+    Ok(arguments)
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let begun = Instant::now();
+    let (mut counts, mut failures, mut ran) = (Counts::default(), 0, 0);
+    for seed in arguments.from_seed..arguments.from_seed + arguments.seeds {
+        if begun.elapsed().as_secs() >= arguments.seconds_max {
+            break;
+        }
+        let result = if arguments.is_told {
+            run(seed, arguments.filters, Telling::All, arguments.plant)
+        } else {
+            run_quietly(seed, arguments.filters, arguments.plant)
+        };
+        ran += 1;
+        match result {
+            Ok(of_run) => counts.add(&of_run),
+            Err(failed) if arguments.keeps_going => {
+                failures += 1;
+                println!("seed {} fails: {}", failed.seed, failed.failure);
+            }
+            Err(failed) => {
+                failures += 1;
+                println!("{failed}");
+                break;
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{ran} seeds in {seconds:.1} s, {failures} failed: {counts}");
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,106 @@
+//! What a node's users do: transactions, short, long, large, rolled back; streams declared and adopted.
+//!
+//! What must always hold here: what a transaction of an earlier life of a node wanted to do is not done.
+
+use std::rc::Rc;
+
+use gundb_core::StreamId;
+
+use crate::check::Failure;
+use crate::node::Append;
+use crate::receive::Delivery;
+use crate::world::{Step, World};
+
+impl World {
+    /// A user of a node begins a transaction, and the next one thinks of the next.
+    pub fn write(&mut self, node: usize) {
+        if self.is_healed() {
+            return;
+        }
+        let plan = self.plans[node].clone();
+        let streams = self.nodes[node].writable();
+        self.after_random(2 * plan.pause_us, Step::Write { node });
+        if !self.nodes[node].is_up || streams.is_empty() || self.nodes[node].memory.open.len() > 3 {
+            return;
+        }
+        self.transactions += 1;
+        let (transaction, life) = (self.transactions, self.lives[node]);
+        let is_large = self.random.percent(plan.large_percent);
+        let is_long = self.random.percent(plan.long_percent);
+        let appends = if is_large { self.random.between(20, 60) } else { 1 + self.random.below(8).saturating_sub(4) };
+        let bytes = if is_large { 200 } else { 1 };
+        let for_us = if is_long { self.random.between(50_000, 1_500_000) } else { 0 };
+        self.nodes[node].begin(transaction);
+        let first = *self.random.pick(&streams);
+        for _ in 0..appends {
+            let stream = if self.random.percent(60) { first } else { *self.random.pick(&streams) };
+            self.after_random(for_us, Step::Append { node, life, transaction, stream, bytes });
+        }
+        let keeps = self.random.percent(90);
+        self.after(for_us, Step::End { node, life, transaction, keeps });
+        if is_large {
+            self.counts.hit("large transaction");
+        }
+        if is_long {
+            self.counts.hit("transaction held open");
+        }
+    }
+
+    pub fn append(&mut self, node: usize, life: u64, transaction: u64, stream: StreamId, bytes: usize) {
+        if self.lives[node] != life {
+            return;
+        }
+        let is_malformed = self.poison.remove(&node);
+        let (now_ms, what) = (self.now_ms(), Append { stream, bytes, is_malformed });
+        self.nodes[node].append(transaction, what, now_ms, &mut self.truth);
+        if is_malformed {
+            self.counts.hit("malformed event");
+            self.tell(|world| format!("{} writes a malformed event", world.nodes[node].name));
+        }
+    }
+
+    pub fn end(&mut self, node: usize, life: u64, transaction: u64, keeps: bool) -> Result<(), Failure> {
+        if self.lives[node] != life {
+            return Ok(());
+        }
+        let committed = self.nodes[node].end(transaction, keeps, &mut self.truth);
+        if let Some(id) = committed {
+            self.tell(|world| {
+                let dots: Vec<String> = world.truth.transactions[&id].dots.iter().map(|dot| world.dot(dot)).collect();
+                format!("{} commits {}", world.nodes[node].name, dots.join(" "))
+            });
+            self.news(node)?;
+        }
+        Ok(())
+    }
+
+    pub fn declare(&mut self, node: usize, name: &Rc<str>) -> Result<(), Failure> {
+        let stands = self.nodes[node].store.tables.contains_key(&StreamId::of_name(name));
+        if self.nodes[node].is_up && !stands && !self.is_healed() {
+            let now_ms = self.now_ms();
+            self.nodes[node].declare(name, now_ms, &mut self.truth);
+            self.tell(|world| format!("{} declares {name}", world.nodes[node].name));
+            self.tell_streams(node);
+            self.retry_staged(node)?;
+            self.news(node)?;
+        }
+        Ok(())
+    }
+
+    /// The streams that a node has heard of and takes get their tables.
+    pub fn adopt(&mut self, node: usize) -> Result<(), Failure> {
+        if self.nodes[node].is_up && self.nodes[node].adopt() {
+            self.tell(|world| format!("{} adopts streams", world.nodes[node].name));
+            self.retry_staged(node)?;
+        }
+        Ok(())
+    }
+
+    /// What waits at a node is tried again.
+    pub fn retry_staged(&mut self, node: usize) -> Result<(), Failure> {
+        if self.nodes[node].is_up && self.nodes[node].has_staged() {
+            self.apply(node, Delivery::default())?;
+        }
+        Ok(())
+    }
+}

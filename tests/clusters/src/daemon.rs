@@ -1,0 +1,92 @@
+//! `gundb run` as a process of its own: started, told to stop, killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+/// However slow the machine is, a daemon begins and ends within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon. It is killed at the latest with the test.
+pub struct Daemon {
+    child: Child,
+    /// What it says.
+    lines: mpsc::Receiver<String>,
+}
+
+/// The program, as it is now: built at the first use.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO")).args(["build", "-q", "-p", "gundb-node"]).status().expect("cargo");
+        assert!(built.success(), "gundb cannot be built");
+        let test = std::env::current_exe().expect("this program's path");
+        let program = test.parent().and_then(Path::parent).expect("the target directory").join("gundb");
+        assert!(program.exists(), "{} is not there", program.display());
+        program
+    })
+}
+
+/// A command over a store, which may be the URL of a database.
+pub fn command(store: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(["--store", store]).args(arguments);
+    command
+}
+
+/// Runs a command to its end.
+pub fn output(store: &str, arguments: &[&str]) -> Output {
+    command(store, arguments).output().expect("gundb")
+}
+
+impl Daemon {
+    /// Begins, and says that it runs.
+    pub fn start(store: &str, arguments: &[&str]) -> Daemon {
+        let mut command = command(store, &[&["run"], arguments].concat());
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("gundb run");
+        let (tell, lines) = mpsc::channel();
+        let errors = BufReader::new(child.stderr.take().expect("its errors"));
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let daemon = Daemon { child, lines };
+        daemon.until_says("running");
+        daemon
+    }
+
+    /// Waits for a line that holds this.
+    pub fn until_says(&self, what: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(what) => return line,
+                Ok(line) => println!("{line}"),
+                Err(error) => panic!("\"{what}\" is not said: {error}"),
+            }
+        }
+    }
+
+    /// Ends it kindly, and looks that it ended well and soon.
+    pub fn stop(mut self) {
+        let begun = Instant::now();
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(id).status().expect("kill").success());
+        let status = self.child.wait().expect("its end");
+        assert!(status.success(), "{status}");
+        assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    }
+
+    /// Ends it as a power failure does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("its end");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.lines.try_iter().for_each(|line| println!("{line}"));
+    }
+}
