@@ -77,7 +77,7 @@ impl View {
     /// Reads a definition as it is kept.
     pub fn read(name: String, kept: &[u8]) -> Result<View> {
         let Kept { group, definition } = serde_json::from_slice(kept).map_err(Error::damaged)?;
-        View::new(name, group, definition)
+        View::new(name, group, definition).map_err(Error::damaged)
     }
 
     /// A view that is kept elsewhere. Where its rows are made otherwise than its columns say, `columns` are what they are.
