@@ -67,6 +67,13 @@ COMMENT ON TABLE gundb.adoption IS 'Streams of peers that did not become a table
 COMMENT ON COLUMN gundb.adoption.made IS 'The name of the table that was made instead; NULL where there is none.';
 SELECT pg_catalog.pg_extension_config_dump('gundb.adoption', '');
 
+CREATE TABLE gundb.known_links (
+    known bytea
+);
+CREATE UNIQUE INDEX known_links_one ON gundb.known_links ((true));
+INSERT INTO gundb.known_links DEFAULT VALUES;
+COMMENT ON TABLE gundb.known_links IS 'One row: who was heard over which link, and by which ways events come to this site and to those from whom they come (docs/protocol.md).';
+
 CREATE TABLE gundb.inbox (
     peer    text        NOT NULL,
     site    uuid        NOT NULL,

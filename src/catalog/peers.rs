@@ -175,11 +175,12 @@ pub fn grant_of(role: Oid) -> Result<Option<Grant>> {
     })
 }
 
-/// All grants.
-pub fn grants() -> Result<Vec<Grant>> {
+/// All grants, by role.
+pub fn grants() -> Result<Vec<(String, Grant)>> {
     ask(|spi| {
-        let statement = "SELECT push, pull, accept = 'any' FROM gundb.peer_grant ORDER BY role";
-        spi.run(statement, &[], Mode::Read, 0)?.iter().map(|row| grant(row, 1)).collect()
+        let statement = "SELECT role::text, push, pull, accept = 'any' FROM gundb.peer_grant ORDER BY role";
+        let rows = spi.run(statement, &[], Mode::Read, 0)?;
+        rows.iter().map(|row| Ok((row.text(1).unwrap_or_default(), grant(row, 2)?))).collect()
     })
 }
 

@@ -17,10 +17,12 @@ use gundb_core::bundle::{Bundle, From, Part, decode_bundle, encode_bundle};
 use gundb_core::sync::courier::{self, Courier};
 use gundb_core::sync::filter::{Filter, Flow, SYSTEM_STREAM};
 use gundb_core::sync::message::Accept;
+use gundb_core::sync::routes::Routes;
 use gundb_core::sync::scope::{Page, Query, Range, Scope};
 use gundb_core::{Clock, Dot, EpochRecord, Run, SiteId, StreamId, Transaction, TransactionId};
 use pgrx::pg_sys::Datum;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// How tightly bundles are packed: they travel far.
@@ -92,10 +94,9 @@ impl Export {
         Scope {
             flow: Flow { push: filter, pull: Filter::all() },
             own: site,
-            own_only: false,
             receiver: (SiteId(Uuid::nil()), run),
             receiver_accepts: Accept::Any,
-            receiver_takes: vec![Flow { push: Filter::all(), pull: Filter::all() }],
+            routes: Arc::new(Routes::Open),
             blocked: BTreeMap::new(),
             hold: None,
         }
@@ -269,9 +270,12 @@ fn is_covered(bundle: &Bundle, streams: BTreeSet<StreamId>) -> Result<bool> {
     let held = spi::with_latest_snapshot(|| heads::clock(None, As::OfSnapshot))?;
     // What waits here has come as well.
     let holds = held.join(&apply::waiting_clock()?);
-    let mut takes = taken_streams()?;
-    takes.extend(streams);
-    Ok(courier::lacks(bundle, &holds, |stream| takes.contains(&stream)).is_some_and(|missing| missing.is_empty()))
+    let (takes, routes) = (taken_streams()?, flows::routes_here()?);
+    // What is carried by hand comes by no way that is known.
+    let waits = |dot: &Dot| {
+        streams.contains(&dot.stream) || takes.contains(&dot.stream) && routes.comes(dot.site, dot.stream, true)
+    };
+    Ok(courier::lacks(bundle, &holds, waits).is_some_and(|missing| missing.is_empty()))
 }
 
 fn streams_of(bundle: &Bundle) -> impl Iterator<Item = StreamId> + '_ {

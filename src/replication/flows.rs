@@ -5,8 +5,10 @@ use crate::error::{Error, Result, internal, state};
 use crate::replication::peer::Options;
 use crate::scan::As;
 use crate::{admin, heads, run};
-use gundb_core::sync::filter::{Filter, Flow};
+use gundb_core::store::Link;
+use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::{Accept, Hello, PROTOCOL};
+use gundb_core::sync::routes::Routes;
 use gundb_core::{Run, SiteId};
 use pgrx::pg_sys::{self, Oid};
 use uuid::Uuid;
@@ -73,42 +75,63 @@ fn is_bound(table: Oid, role: Oid) -> bool {
     unsafe { pg_sys::check_enable_rls(table, role, true) == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32 }
 }
 
-/// With whom a session is: what flows in it, both ends know from their hellos.
+/// With whom a session is.
+#[derive(Debug, Clone, Copy)]
 pub enum With<'a> {
-    /// A peer that this site dials.
+    /// A peer that this site dials, or that `gundb run` serves.
     Peer(&'a str),
-    /// One that has dialled in.
-    Grant(&'a Grant),
-    /// Nobody.
-    Nobody,
+    /// One that has dialled in, as this role.
+    Guest(&'a str),
 }
 
-/// Which streams this site takes from others than this one.
-fn takes(but: &With) -> Result<Vec<Flow>> {
-    let left = excluded(&catalog::left_streams()?);
-    let (mut peers, mut grants) = (catalog::peers()?, catalog::grants()?);
-    peers.retain(|peer| !peer.is_paused && !matches!(but, With::Peer(name) if *name == peer.name));
-    if let With::Grant(grant) = but
-        && let Some(place) = grants.iter().position(|other| other == *grant)
-    {
-        grants.remove(place);
-    }
-    let peers = peers.into_iter().map(|peer| peer.pull);
-    let grants = grants.into_iter().map(|grant| grant.push);
-    // What the others send is theirs to say.
-    let mut takes = Vec::new();
-    for patterns in peers.chain(grants) {
-        let flow = Flow { push: Filter::all(), pull: filter(&patterns, &left)? };
-        if !takes.contains(&flow) {
-            takes.push(flow);
+impl With<'_> {
+    /// What the link is known by.
+    fn link(self) -> String {
+        match self {
+            With::Peer(name) => format!("peer {name}"),
+            With::Guest(role) => format!("role {role}"),
         }
     }
-    Ok(takes)
+}
+
+/// All links by which events may come here.
+fn links() -> Result<Vec<Link>> {
+    let left = excluded(&catalog::left_streams()?);
+    let mut links = Vec::new();
+    let mut add = |with: With, patterns: &[String], any: bool, is_dialled| -> Result<()> {
+        let (name, pull) = (with.link(), filter(patterns, &left)?);
+        links.push(Link { name, pull, accept: if any { Accept::Any } else { Accept::Own }, is_dialled });
+        Ok(())
+    };
+    for peer in catalog::peers()?.into_iter().filter(|peer| !peer.is_paused) {
+        add(With::Peer(&peer.name), &peer.pull, peer.accepts_any, true)?;
+    }
+    for (role, grant) in catalog::grants()? {
+        add(With::Guest(&role), &grant.push, grant.accepts_any, false)?;
+    }
+    Ok(links)
 }
 
 /// Whether this site takes a stream of this name from anybody.
 pub fn is_taken(name: &str) -> Result<bool> {
-    Ok(takes(&With::Nobody)?.iter().any(|flow| flow.matches(name)))
+    Ok(links()?.iter().any(|link| link.pull.matches(name)))
+}
+
+/// Hears a peer's hello: by which ways events come to it, and so here.
+pub fn hear(terms: &Terms, with: With, theirs: &Hello) -> Result<()> {
+    let ((own, run), links) = (own_run()?, links()?);
+    if (own, run) != (theirs.site, theirs.run) {
+        let is_dialled = matches!(with, With::Peer(_));
+        let over = Link { name: with.link(), pull: terms.pull.clone(), accept: terms.accept, is_dialled };
+        catalog::change_links(|known| known.hear(own, &links, &over, theirs))?;
+    }
+    Ok(())
+}
+
+/// What comes here at all, by all that is known of the ways.
+pub fn routes_here() -> Result<Routes> {
+    let (own, _) = own_run()?;
+    Ok(Routes::to(own, &catalog::links()?.ways, &Vec::from_iter(catalog::known_streams()?)))
 }
 
 /// This site, and its run.
@@ -119,8 +142,9 @@ pub fn own_run() -> Result<(SiteId, Run)> {
 }
 
 /// What this site says first to a peer: through the active snapshot.
-pub fn hello(terms: &Terms, with: &With) -> Result<Hello> {
-    let (site, run) = own_run()?;
+pub fn hello(terms: &Terms) -> Result<Hello> {
+    let ((site, run), links) = (own_run()?, links()?);
+    let known = catalog::change_links(|known| known.say(site, &links))?;
     Ok(Hello {
         protocol: (PROTOCOL, PROTOCOL),
         software: format!("gundb {}", env!("CARGO_PKG_VERSION")),
@@ -129,8 +153,8 @@ pub fn hello(terms: &Terms, with: &With) -> Result<Hello> {
         name: admin::name_of_site(&site)?,
         push: terms.push.clone(),
         pull: terms.pull.clone(),
-        takes: takes(with)?,
         accept: terms.accept,
+        ways: known.ways,
         clock: heads::clock(None, As::OfSnapshot)?,
         bundle_bytes_max: terms.options.bundle_bytes,
         now_ms: run::now_ms(),

@@ -40,7 +40,7 @@ mod url;
 
 pub use adopt::adopt;
 pub use courier::open_kept;
-pub use flows::{Terms, With, hello};
+pub use flows::{Terms, With, hear, hello};
 pub use incoming::{Here, apply, known_streams, limits, stage};
 pub use outgoing::page;
 pub use peer::{Options, pause};

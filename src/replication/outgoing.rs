@@ -53,8 +53,12 @@ struct Reading<'a> {
     beside: Vec<(usize, SiteId, Lane)>,
     /// Whether there are transactions that wrote to more than one stream.
     has_spans: bool,
+    /// All that is held, where there may be causes of what is shipped that are not.
+    held: Option<Clock>,
     /// What epochs stand for, of those that were asked for.
     clocks: BTreeMap<Epoch, Clock>,
+    /// What they cover that is not held here and may yet come to the receiver.
+    unheld: BTreeMap<Epoch, Clock>,
 }
 
 /// A transaction, taken off its lanes.
@@ -82,10 +86,14 @@ struct Found {
 impl<'a> Reading<'a> {
     fn begin(after: &'a Clock, scope: &'a Scope, bytes_max: u64) -> Result<Reading<'a>> {
         let (tables, mut cursors, mut beside) = (catalog::streams()?, Vec::new(), Vec::new());
+        let mut held = scope.has_unheld().then(Clock::new);
         for (table, stream) in tables.iter().enumerate() {
             heads::each(Some(stream), As::OfSnapshot, |stream, site, lane, head| {
                 let key = LaneKey { site, stream: stream.stream, lane };
                 let fetched = after.get(site, stream.stream, lane);
+                if let Some(held) = &mut held {
+                    held.advance(&Dot { site, stream: stream.stream, lane, seq: head.seq });
+                }
                 if head.seq <= fetched {
                     return;
                 }
@@ -97,7 +105,8 @@ impl<'a> Reading<'a> {
             })?;
         }
         let has_spans = !cursors.is_empty() && catalog::has_spans()?;
-        Ok(Reading { scope, after, bytes_max, tables, cursors, beside, has_spans, clocks: BTreeMap::new() })
+        let (clocks, unheld) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Reading { scope, after, bytes_max, tables, cursors, beside, has_spans, held, clocks, unheld })
     }
 
     fn page(mut self) -> Result<Page> {
@@ -234,10 +243,10 @@ impl<'a> Reading<'a> {
     }
 
     /// What the author of a transaction may have seen in lanes beside, where the receiver is not known to have it: of its
-    /// own run what was whole before the transaction's greatest stamp, of others what its epochs cover.
+    /// own run what was whole before the transaction's greatest stamp, of others what its epochs cover, held here or not.
     fn needs(&mut self, epochs: &BTreeSet<Epoch>, greatest: Hlc) -> Result<Clock> {
         let mut needs = Clock::new();
-        if self.beside.is_empty() {
+        if self.beside.is_empty() && self.held.is_none() {
             return Ok(needs);
         }
         let unknown = epochs.iter().filter(|epoch| !self.clocks.contains_key(epoch)).copied().collect();
@@ -257,7 +266,22 @@ impl<'a> Reading<'a> {
                 needs.advance(&Dot { site: *site, stream: table.stream, lane: *lane, seq: seen });
             }
         }
+        for epoch in epochs {
+            needs = needs.join(&self.unheld(epoch));
+        }
         Ok(needs)
+    }
+
+    /// What an epoch covers that is not held here, and may yet come to the receiver.
+    fn unheld(&mut self, epoch: &Epoch) -> Clock {
+        let (Some(held), Some(clock)) = (&self.held, self.clocks.get(epoch)) else { return Clock::new() };
+        if let Some(unheld) = self.unheld.get(epoch) {
+            return unheld.clone();
+        }
+        let awaits = |dot: &Dot| self.scope.awaits(&LaneKey { site: dot.site, stream: dot.stream, lane: dot.lane });
+        let unheld: Clock = clock.difference(held).difference(self.after).iter().filter(awaits).collect();
+        self.unheld.insert(*epoch, unheld.clone());
+        unheld
     }
 }
 

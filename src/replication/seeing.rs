@@ -9,6 +9,7 @@ use crate::replication::peer;
 use crate::scan::{As, Scan};
 use crate::{boundary, heads, run, spi, sql_function, stream, transaction};
 use gundb_core::sync::filter::{Filter, Flow};
+use gundb_core::sync::routes::Routes;
 use gundb_core::{Clock, Dot, Hlc, Lane, SiteId, StreamId};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,9 +64,12 @@ sql_function! {
 struct Flows {
     there: Flow,
     here: Flow,
+    own: Option<SiteId>,
     /// Whose events alone, where it is not anybody's.
     only_there: Option<SiteId>,
     only_here: Option<SiteId>,
+    /// Whose events are forwarded there, where anybody's are taken.
+    routes: Routes,
 }
 
 impl Flows {
@@ -77,15 +81,23 @@ impl Flows {
         let takes_own = peer.theirs.as_ref().is_some_and(|says| !says.accepts_any);
         let own = run::database()?.site();
         Ok(Flows {
+            own,
             there: Flow { push: filter(&peer.mine.push), pull: theirs(|says| &says.pull) },
             here: Flow { push: theirs(|says| &says.push), pull: filter(&peer.mine.pull) },
             only_there: own.filter(|_| takes_own),
             only_here: peer.site.filter(|_| !peer.mine.accepts_any),
+            routes: match own.zip(peer.site) {
+                Some((own, peer)) => {
+                    Routes::between(own, peer, &catalog::links()?.ways, &Vec::from_iter(catalog::known_streams()?))
+                }
+                None => Routes::Open,
+            },
         })
     }
 
     fn is_sent(&self, stream: &str, site: SiteId) -> bool {
-        self.there.matches(stream) && self.only_there.is_none_or(|only| only == site)
+        let forwards = || self.own == Some(site) || self.routes.forwards(site);
+        self.there.matches(stream) && self.only_there.map_or_else(forwards, |only| only == site)
     }
 
     fn is_taken(&self, stream: &str, site: SiteId) -> bool {

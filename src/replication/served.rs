@@ -10,12 +10,14 @@ use crate::replication::courier::{self, Export};
 use crate::replication::flows::{self, Terms, With};
 use crate::replication::session::{self, malformed};
 use crate::replication::{incoming, peer as peers, url};
+use crate::spi::as_owner;
 use crate::{settings, spi, sql_function};
 use gundb_core::bundle::decode_hello;
 use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::{Accept, Hello};
 use gundb_core::sync::scope::Scope;
 use gundb_core::sync::sender::BUNDLE_BYTES;
+use gundb_core::sync::ways::Ways;
 use gundb_core::{Clock, SiteId};
 use uuid::Uuid;
 
@@ -72,6 +74,9 @@ sql_function! {
         }
         let theirs = call.bytes(7).map(|bytes| decode_hello(bytes, &incoming::limits()));
         let theirs = theirs.transpose().map_err(|why| malformed("hello", &why))?;
+        if let Some(theirs) = &theirs {
+            flows::hear(&as_owner(|| Terms::of_peer(&peer))?, With::Peer(name), theirs)?;
+        }
         catalog::note_peer(&Note {
             name: name.clone(),
             state,
@@ -115,7 +120,7 @@ sql_function! {
         let bytes_max = call.int8(3).unwrap_or(BUNDLE_BYTES as i64).clamp(BUNDLE_BYTES_LEAST, BUNDLE_BYTES_MAX) as u64;
         let names = incoming::known_streams()?;
         let (mine, scope) = spi::as_owner(|| {
-            let mine = flows::hello(&Terms::of_peer(&peer)?, &With::Peer(&peer.name))?;
+            let mine = flows::hello(&Terms::of_peer(&peer)?)?;
             let theirs = theirs.unwrap_or_else(|| unheard(&mine));
             let scope = Scope::new(&mine, &theirs, &names.values().collect::<Vec<_>>());
             Ok((mine, scope))
@@ -136,7 +141,7 @@ fn unheard(mine: &Hello) -> Hello {
         site: SiteId(Uuid::nil()),
         push: Filter::all(),
         pull: Filter::all(),
-        takes: Vec::new(),
+        ways: Ways::default(),
         accept: Accept::Own,
         clock: Clock::new(),
         ..mine.clone()

@@ -115,7 +115,8 @@ impl Session {
         let generation = run::database()?.peers_generation();
         let (terms, bound) = as_owner(|| Ok((Terms::of_grant(&grant, role)?, flows::bound_streams(role)?)))?;
         as_owner(catalog::ensure_system_table)?;
-        let mine = as_owner(|| spi::with_latest_snapshot(|| flows::hello(&terms, &With::Grant(&grant))))?;
+        as_owner(|| flows::hear(&terms, With::Guest(&role_name), theirs))?;
+        let mine = as_owner(|| spi::with_latest_snapshot(|| flows::hello(&terms)))?;
         let name = theirs.site.0.to_string();
         if let Some(why) = catalog::begin_session_of(&name, &role_name)? {
             return Err(Error::new(state::WRONG_STATE, "this peer is paused here")
@@ -137,6 +138,7 @@ impl Session {
     /// With a peer that was greeted.
     fn of_peer(greeting: Greeting, theirs: &Hello) -> Result<(Session, Hello)> {
         catalog::begin_session_of(&greeting.peer, "")?;
+        as_owner(|| flows::hear(&greeting.terms, With::Peer(&greeting.peer), theirs))?;
         let (mine, party) = (greeting.mine.clone(), Party::Peer(greeting.peer.clone()));
         Ok((Session::begin(greeting, party, Vec::new(), theirs)?, mine))
     }
@@ -212,6 +214,7 @@ impl Session {
             if self.terms != terms {
                 return Err(anew("what may flow in the session has changed").into());
             }
+            self.learn(incoming::known_streams()?)?;
             self.generation = generation;
         }
         if matches!(self.party, Party::Guest(_)) && self.bound != as_owner(|| flows::bound_streams(self.role))? {
@@ -288,10 +291,15 @@ impl Session {
     /// Looks which streams are known.
     fn learn_streams(&mut self) -> Result<()> {
         let names = incoming::known_streams()?;
-        if names != self.names {
-            self.answerer.streams(&names.values().collect::<Vec<_>>());
-            self.names = names;
+        if names != self.names { self.learn(names) } else { Ok(()) }
+    }
+
+    /// Other streams are known, or ways. Of those the peer is told in another hello.
+    fn learn(&mut self, names: BTreeMap<StreamId, String>) -> Result<()> {
+        if !self.answerer.learned(&names.values().collect::<Vec<_>>(), &catalog::links()?.ways) {
+            return Err(anew("events come here by other ways than was said").into());
         }
+        self.names = names;
         Ok(())
     }
 
@@ -385,7 +393,7 @@ sql_function! {
         let (terms, mine) = as_owner(|| {
             catalog::ensure_system_table()?;
             let terms = Terms::of_peer(&peer)?;
-            let mine = spi::with_latest_snapshot(|| flows::hello(&terms, &With::Peer(&peer.name)))?;
+            let mine = spi::with_latest_snapshot(|| flows::hello(&terms))?;
             Ok((terms, mine))
         })?;
         let bytes = encode_hello(&mine);

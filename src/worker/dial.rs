@@ -19,7 +19,8 @@ use gundb_core::bundle::{
     Bundle, decode_bundle, decode_hello, decode_receipt, encode_bundle, encode_hello, encode_receipt,
 };
 use gundb_core::sync::dialler::{Action, Call, CallId, Dialler, Reply};
-use gundb_core::sync::message::Accept;
+use gundb_core::sync::message::{Accept, Hello};
+use gundb_core::sync::ways::Ways;
 use gundb_core::{Run, SiteId};
 use gundb_transport::postgres::{Fault, Function, Link, Network, Target};
 use std::collections::VecDeque;
@@ -167,9 +168,10 @@ impl Dial {
         self.unrest();
     }
 
-    /// Other streams are known here than before.
-    pub fn streams(&mut self, names: &[String]) {
-        self.dialler.streams(names);
+    /// Other streams are known here than before, or other ways.
+    pub fn learned(&mut self, names: &[String], ways: &Ways) {
+        self.dialler.learned(names, ways);
+        self.unrest();
     }
 
     /// The peer has news.
@@ -290,8 +292,7 @@ impl Dial {
         }
         if let Reply::Hello(hello) = &reply {
             self.offences.begin_session();
-            let (name, site, accept) = (self.peer.name.as_str(), hello.site, self.accept);
-            if let Err(trouble) = transaction(|| begin(name, site, accept)) {
+            if let Err(trouble) = transaction(|| begin(&self.peer, hello)) {
                 return self.failed(network, trouble.message, now);
             }
         }
@@ -389,7 +390,7 @@ impl Dial {
         let peer = &self.peer;
         let (terms, hello, names) = transaction(|| {
             let terms = Terms::of_peer(peer)?;
-            let hello = replication::hello(&terms, &With::Peer(&peer.name))?;
+            let hello = replication::hello(&terms)?;
             // Parts of a transaction that came in an earlier session come again.
             catalog::forget_letters_of(&peer.name)?;
             Ok((terms, hello, replication::known_streams()?))
@@ -495,9 +496,10 @@ impl Dial {
 }
 
 /// A session begins: parts of an earlier one are void, and whom anybody's events are taken from may define.
-fn begin(peer: &str, site: SiteId, accept: Accept) -> Result<()> {
-    catalog::forget_letters_of(peer)?;
-    if accept == Accept::Any { catalog::add_definers(&[site]) } else { Ok(()) }
+fn begin(peer: &Peer, theirs: &Hello) -> Result<()> {
+    catalog::forget_letters_of(&peer.name)?;
+    replication::hear(&Terms::of_peer(peer)?, With::Peer(&peer.name), theirs)?;
+    if peer.accepts_any { catalog::add_definers(&[theirs.site]) } else { Ok(()) }
 }
 
 fn events(bundle: &Bundle) -> u64 {

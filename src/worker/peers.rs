@@ -56,16 +56,20 @@ impl Peers {
             return Ok(());
         }
         if streams.is_none_or(|streams| streams.iter().any(|name| name == SYSTEM_STREAM)) {
-            let names = transaction(replication::known_streams)?;
-            let texts = names.values().cloned().collect::<Vec<_>>();
-            self.here.learn(names);
-            for dial in self.dials.values_mut() {
-                dial.streams(&texts);
-            }
+            self.learn()?;
         }
         for dial in self.dials.values_mut() {
             dial.news_here();
         }
+        Ok(())
+    }
+
+    /// Looks which streams are known, and which ways.
+    fn learn(&mut self) -> Result<()> {
+        let (names, ways) = transaction(|| Ok((replication::known_streams()?, catalog::links()?.ways)))?;
+        let texts = names.values().cloned().collect::<Vec<_>>();
+        self.here.learn(names);
+        self.dials.values_mut().for_each(|dial| dial.learned(&texts, &ways));
         Ok(())
     }
 
@@ -129,8 +133,9 @@ impl Peers {
         self.forget_links();
         if self.dials.is_empty() {
             self.network = None;
+            return Ok(());
         }
-        Ok(())
+        self.learn()
     }
 
     /// Closes the links that no dial has.

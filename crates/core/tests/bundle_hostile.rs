@@ -143,9 +143,10 @@ fn what_costs_the_reader_more_than_the_sender_is_counted_first() {
     let [(_, of_bundle), (_, of_hello), (_, of_receipt)] = DECODERS;
     let too_many = |what, limit| Some(WireError::TooMany { what, limit });
     let empty = |number: u64| field(number, &[]).repeat(2_000_000);
-    assert_eq!(of_hello(&plain(2, &empty(9))), too_many("flows", 1_000));
-    assert_eq!(of_hello(&plain(2, &empty(7))), too_many("patterns", 10_000));
-    assert_eq!(of_hello(&plain(2, &field(9, &empty(2)))), too_many("patterns", 10_000));
+    assert_eq!(of_hello(&plain(2, &empty(9))), too_many("ways", 20_000));
+    assert_eq!(of_hello(&plain(2, &field(9, &empty(3)))), too_many("ways", 20_000));
+    assert_eq!(of_hello(&plain(2, &empty(7))), too_many("patterns", 100_000));
+    assert_eq!(of_hello(&plain(2, &field(9, &field(3, &empty(2))))), too_many("patterns", 100_000));
     assert_eq!(of_receipt(&plain(3, &empty(5))), too_many("refusals", 100_000));
     // Columns in one piece, and an entry at a time.
     let column = vec![0; 2_000_000];

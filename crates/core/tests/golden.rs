@@ -321,9 +321,13 @@ fn a_bundle_keeps_its_bytes() {
 fn a_hello_and_receipts_keep_their_bytes() {
     use sync::filter::{Filter, Flow};
     use sync::message::*;
+    use sync::ways::{Way, Word};
     let filter = |patterns: &[&str]| Filter::parse(patterns).unwrap();
     let limits = bundle::WireLimits::default();
     let small: Clock = [dot()].into_iter().collect();
+    let flow = Flow { push: Filter::all(), pull: filter(&["orders"]) };
+    let way = |from, accept| Way { from, flow: flow.clone(), accept };
+    let word = Word { version: 7, ways: vec![way(None, Accept::Any), way(Some(dot().site), Accept::Own)] };
     let hello = Hello {
         protocol: (1, 3),
         software: "gundb 0.2.0".into(),
@@ -332,7 +336,7 @@ fn a_hello_and_receipts_keep_their_bytes() {
         name: "paris".into(),
         push: filter(&["*", "!audit*"]),
         pull: Filter::all(),
-        takes: vec![Flow { push: Filter::all(), pull: filter(&["orders"]) }],
+        ways: [(dot().site, word)].into_iter().collect(),
         accept: Accept::Any,
         clock: small.clone(),
         bundle_bytes_max: 4 << 20,

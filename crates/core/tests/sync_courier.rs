@@ -7,7 +7,7 @@ use gundb_core::bundle::{Bundle, From, Part};
 use gundb_core::sync::courier::{Courier, Opened, open, whole};
 use gundb_core::sync::receiver::Delivery;
 use gundb_core::sync::scope::{Page, Query, Range, Scope};
-use gundb_core::{Clock, EpochRecord, TransactionId};
+use gundb_core::{Clock, Dot, EpochRecord, TransactionId};
 use proptest::prelude::*;
 use sites::{STREAMS, Site, Truth, all_streams, clock, stream_name};
 use strategies::cases;
@@ -79,7 +79,7 @@ impl Inbox {
     }
 
     fn next(&self, to: &Site) -> Option<(usize, Delivery)> {
-        let takes = |stream| to.filter.matches(&stream_name(stream));
+        let takes = |dot: &Dot| to.filter.matches(&stream_name(dot.stream));
         self.early.iter().enumerate().find_map(|(at, bundle)| match open(bundle.clone(), &clock(to), takes) {
             Some(Opened::Deliver(delivery)) => Some((at, delivery)),
             Some(Opened::Early(_)) => None,

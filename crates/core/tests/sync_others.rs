@@ -79,7 +79,8 @@ fn one_that_lacks_a_stream_which_the_receiver_takes_forwards_nothing() {
     assert!(some.ships("s", &own) && !some.ships("s", &third) && some.beside("s", &third));
     sites[1].filter = Filter::parse(&["s"]).unwrap();
     let both = scope(&sites);
-    assert!(both.ships("s", &third) && !both.ships("t", &own) && !both.beside("t", &own));
+    let other = LaneKey { stream: StreamId::of_name("t"), ..own };
+    assert!(both.ships("s", &third) && !both.ships("t", &other) && !both.beside("t", &other));
 }
 
 #[test]

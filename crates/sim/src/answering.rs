@@ -32,6 +32,7 @@ impl World {
             Packet::Hello(call, bytes) => {
                 connection.answerer = None;
                 let theirs = decode_hello(&bytes, &limits).map_err(unread)?;
+                self.learn_ways(link, 1, &theirs);
                 let mine = hello(self, link, 1);
                 let known = known_streams(&self.nodes[at]);
                 // Of one's own mismatch the other end makes its own from this hello.
@@ -112,7 +113,7 @@ impl World {
         }
         let receipt = match check {
             Check::Answer(receipt) => {
-                self.note(&receipt.outcome);
+                self.note(at, &receipt.outcome);
                 Some(receipt)
             }
             Check::Stage(stage) => {
@@ -122,7 +123,10 @@ impl World {
             Check::Apply(delivery) => match self.apply_in_session(link, 1, delivery)? {
                 Some(verdicts) => {
                     // What was applied may have told of streams, and this end was away.
-                    end.streams(&known_streams(&self.nodes[at]));
+                    let ways = self.ways(at);
+                    if !end.learned(&known_streams(&self.nodes[at]), &ways) {
+                        return failed;
+                    }
                     end.applied(&verdicts)
                 }
                 None => return failed,
@@ -137,27 +141,29 @@ impl World {
         Ok(Packet::Receipt(call, encode_receipt(&receipt).into()))
     }
 
-    fn note(&mut self, outcome: &Outcome) {
+    fn note(&mut self, node: usize, outcome: &Outcome) {
         match outcome {
             Outcome::Taken => {}
             Outcome::Again(_) => self.counts.hit("answered Again"),
-            Outcome::Early(_) => self.counts.hit("answered Early"),
+            Outcome::Early(missing) => {
+                self.counts.hit("answered Early");
+                self.tell(|world| {
+                    let dots: Vec<String> = missing.iter().map(|dot| world.dot(&dot)).collect();
+                    format!("{} lacks {} first", world.nodes[node].name, dots.join(" "))
+                });
+            }
         }
     }
 
     /// What a pull brings; None where there is no session.
     fn pulled(&mut self, number: u64, receipt: Option<&Receipt>) -> Option<Option<Bundle>> {
+        let [from, at] = self.links[self.connections.get(&number)?.link].nodes;
+        if let Some(receipt) = receipt {
+            self.note(from, &receipt.outcome);
+        }
         let connection = self.connections.get_mut(&number)?;
-        let at = self.links[connection.link].nodes[1];
         let end = connection.answerer.as_mut()?;
         let wall_ms = self.nodes[at].wall_ms(self.now_us / 1_000);
-        if let Some(receipt) = receipt {
-            match &receipt.outcome {
-                Outcome::Taken => {}
-                Outcome::Again(_) => self.counts.hit("answered Again"),
-                Outcome::Early(_) => self.counts.hit("answered Early"),
-            }
-        }
         let mut pulled = end.pull(receipt, wall_ms);
         loop {
             match pulled {

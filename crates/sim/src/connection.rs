@@ -11,7 +11,6 @@ use gundb_core::sync::scope::Query;
 
 use crate::check::Failure;
 use crate::network::{Bytes, Packet};
-use crate::session::known_streams;
 use crate::world::{Step, World};
 
 /// An end of a connection.
@@ -125,20 +124,6 @@ impl World {
             end.news_there();
         }
         self.pump(number)
-    }
-
-    /// A node has come to know of other streams.
-    pub fn tell_streams(&mut self, node: usize) {
-        let known = known_streams(&self.nodes[node]);
-        for connection in self.connections.values_mut() {
-            let [dialler, answerer] = self.links[connection.link].nodes;
-            if let Some(end) = connection.dialler.as_mut().filter(|_| dialler == node) {
-                end.streams(&known);
-            }
-            if let Some(end) = connection.answerer.as_mut().filter(|_| answerer == node) {
-                end.streams(&known);
-            }
-        }
     }
 
     /// An end of a connection finds out that it is gone; the other end will.

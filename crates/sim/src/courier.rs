@@ -10,9 +10,10 @@ use gundb_core::apply::Incoming;
 use gundb_core::bundle::{
     Bundle, EpochPart, Frame, From, Kind, Part, WireLimits, decode_bundle, decode_hello, encode_bundle, encode_hello,
 };
+use gundb_core::sync::courier::lacks;
 use gundb_core::sync::message::Hello;
 use gundb_core::sync::scope::{Page, Query, Scope};
-use gundb_core::{Clock, EpochRecord, Event, Run, SiteId, Transaction, TransactionId};
+use gundb_core::{Clock, Dot, EpochRecord, Event, Run, SiteId, Transaction, TransactionId};
 use uuid::Uuid;
 
 use crate::check::Failure;
@@ -42,7 +43,7 @@ struct PostEnd {
     runs: Vec<Run>,
     number: u64,
     early: Vec<Bundle>,
-    parts: BTreeMap<(Run, TransactionId), Parts>,
+    parts: BTreeMap<(Run, u64, TransactionId), Parts>,
 }
 
 /// Parts of a transaction that have come, by their places.
@@ -76,7 +77,9 @@ impl World {
         // The run that the word is of may be gone, and what it wrote lost: it is not presumed to hold that.
         let nobody = (SiteId(Uuid::nil()), mine.run);
         let scope = Scope { receiver: nobody, ..Scope::new(mine, theirs, &known) };
-        let mut after = theirs.clock.clone();
+        // Of what does not flow nothing is said, but what must be held beside.
+        let flows = |stream| self.nodes[node].store.known.get(&stream).is_some_and(|name| scope.flow.matches(name));
+        let mut after = theirs.clock.restrict_to_streams(flows);
         for _ in 0..BUNDLES_AT_ONCE {
             let query = Query::Next {
                 after: after.clone(),
@@ -145,7 +148,8 @@ impl World {
     ) {
         let node = self.links[link].nodes[from];
         let Some(post) = self.posts[link].as_mut() else { return };
-        post.ends[from].number += 1;
+        // All parts of a transaction have one number.
+        post.ends[from].number += u64::from(part.is_none_or(|part| part.index == 0));
         let bundle = Bundle {
             site: self.nodes[node].store.site,
             run: self.nodes[node].run(&mut self.truth),
@@ -187,6 +191,7 @@ impl World {
         let frame = Frame::read(bytes).map_err(unread)?;
         if frame.kind == Kind::Hello {
             let word = decode_hello(bytes, &limits).map_err(unread)?;
+            self.learn_ways(link, to, &word);
             self.hear(link, to, word);
             return Ok(());
         }
@@ -204,7 +209,10 @@ impl World {
         let is_known = end.runs.contains(&word.run);
         match &mut end.word {
             // Within a run a node never comes to hold less; its wall clock may go back.
-            Some(last) if last.run == word.run => last.clock = last.clock.join(&word.clock),
+            Some(last) if last.run == word.run => {
+                last.clock = last.clock.join(&word.clock);
+                last.ways = last.ways.join(&word.ways);
+            }
             Some(_) if is_known => {}
             last => *last = Some(word.clone()),
         }
@@ -223,16 +231,16 @@ impl World {
             return Ok(Some(Bundle { part: None, ..bundle }));
         }
         let Some(post) = self.posts[link].as_mut() else { return Ok(None) };
-        let parts = post.ends[to].parts.entry((bundle.run, id)).or_default();
+        let parts = post.ends[to].parts.entry((bundle.run, bundle.number, id)).or_default();
         if part.is_last {
             parts.count = Some(part.index + 1);
         }
-        let run = bundle.run;
+        let (run, number) = (bundle.run, bundle.number);
         parts.came.insert(part.index, bundle);
         if parts.count != Some(parts.came.len() as u64) {
             return Ok(None);
         }
-        let Some(parts) = post.ends[to].parts.remove(&(run, id)) else { return Ok(None) };
+        let Some(parts) = post.ends[to].parts.remove(&(run, number, id)) else { return Ok(None) };
         Ok(whole(parts, id))
     }
 
@@ -240,7 +248,11 @@ impl World {
         let Some(post) = self.posts[link].as_mut() else { return };
         let early = &mut post.ends[to].early;
         let is_known = early.iter().any(|kept| (kept.run, kept.number) == (bundle.run, bundle.number));
-        if !is_known && early.len() < EARLY_MAX {
+        if !is_known {
+            // What was kept longest may wait for what never comes; what is lost so is sent again.
+            if early.len() >= EARLY_MAX {
+                early.remove(0);
+            }
             early.push(bundle);
         }
     }
@@ -248,14 +260,13 @@ impl World {
     /// Applies what has come by courier and builds on nothing that is missing.
     fn import_early(&mut self, link: usize, to: usize) -> Result<(), Failure> {
         let node = self.links[link].nodes[to];
+        let (routes, unchecked) = (self.routes_to(node), self.plant == Plant::FromUnchecked);
+        // A stream that was not heard of yet may be one that it takes.
+        let waits = |dot: &Dot| routes.comes(dot.site, dot.stream, true);
         loop {
             let holds = self.nodes[node].store.holds.clone();
-            // A stream that was not heard of yet may be one that it takes.
-            let takes = |stream| self.nodes[node].takes(stream) || !self.nodes[node].store.known.contains_key(&stream);
-            let fits = |bundle: &Bundle| match &bundle.from {
-                From::Clock(clock) => clock.restrict_to_streams(takes) <= holds || self.plant == Plant::FromUnchecked,
-                From::Session { .. } => false,
-            };
+            let fits =
+                |bundle: &Bundle| lacks(bundle, &holds, waits).is_some_and(|lacks| unchecked || lacks.is_empty());
             let Some(at) = self.posts[link].as_ref().and_then(|post| post.ends[to].early.iter().position(fits)) else {
                 break;
             };
@@ -266,10 +277,15 @@ impl World {
                 bundle.transactions.into_iter().map(|transaction| Incoming { transaction, accepted: false }).collect();
             self.apply(node, Delivery { transactions, epochs, ..Delivery::default() })?;
         }
+        let holds = self.nodes[node].store.holds.clone();
         if let Some(post) = self.posts[link].as_ref().filter(|post| !post.ends[to].early.is_empty()) {
-            let count = post.ends[to].early.len();
+            let early = &post.ends[to].early;
+            let (count, last) = (early.len(), early.last().and_then(|last| lacks(last, &holds, waits)));
             self.counts.hit("courier bundle kept");
-            self.tell(|_| format!("{count} courier bundles wait for what they build on"));
+            self.tell(|world| {
+                let dots: Vec<String> = last.unwrap_or_default().iter().map(|dot| world.dot(&dot)).collect();
+                format!("{count} courier bundles wait for what they build on, the last for {}", dots.join(" "))
+            });
         }
         Ok(())
     }

@@ -61,6 +61,7 @@ mod store;
 pub mod trace;
 mod truth;
 mod users;
+mod ways;
 mod world;
 
 pub use check::Failure;

@@ -8,7 +8,6 @@ use gundb_core::bundle::{
     Bundle, WireLimits, decode_bundle, decode_hello, decode_receipt, encode_bundle, encode_hello, encode_receipt,
 };
 use gundb_core::sync::dialler::{Action, Call, CallId, Dialler, Reply};
-use gundb_core::sync::filter::{Filter, Flow};
 use gundb_core::sync::message::{Hello, Mismatch, PROTOCOL};
 use gundb_core::sync::receiver::Here;
 
@@ -41,9 +40,7 @@ pub fn known_streams(node: &Node) -> Vec<String> {
 /// What a node says of itself to the other end of a link.
 pub fn hello(world: &mut World, link: usize, end: usize) -> Hello {
     let (at, now_ms) = (world.links[link].nodes[end], world.now_ms());
-    let others = world.links.iter().enumerate().filter(|(other, _)| *other != link);
-    let takes = others.flat_map(|(_, other)| (0..2).filter(|end| other.nodes[*end] == at).map(|end| &other.ends[end]));
-    let takes = takes.map(|end| Flow { push: Filter::all(), pull: end.pull.clone() }).collect();
+    let ways = world.ways(at);
     let node = &mut world.nodes[at];
     let run = node.run(&mut world.truth);
     Hello {
@@ -54,8 +51,8 @@ pub fn hello(world: &mut World, link: usize, end: usize) -> Hello {
         name: node.name.clone(),
         push: world.links[link].ends[end].push.clone(),
         pull: world.links[link].ends[end].pull.clone(),
-        takes,
         accept: world.links[link].ends[end].accept,
+        ways,
         clock: node.store.holds.clone(),
         bundle_bytes_max: world.bundle_bytes_max,
         now_ms: node.wall_ms(now_ms),
@@ -180,7 +177,10 @@ impl World {
         let Some(end) = connection.dialler.as_mut() else { return Ok(()) };
         match packet {
             Packet::HelloReply(call, bytes) => {
-                end.replied(call, Reply::Hello(decode_hello(&bytes, &limits).map_err(unread)?), wall_ms);
+                let theirs = decode_hello(&bytes, &limits).map_err(unread)?;
+                end.replied(call, Reply::Hello(theirs.clone()), wall_ms);
+                let link = connection.link;
+                self.learn_ways(link, 0, &theirs);
             }
             Packet::Receipt(call, bytes) => {
                 end.replied(call, Reply::Receipt(decode_receipt(&bytes, &limits).map_err(unread)?), wall_ms);

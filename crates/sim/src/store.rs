@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gundb_core::apply::Incoming;
+use gundb_core::sync::filter::Filter;
+use gundb_core::sync::ways::Ways;
 use gundb_core::{Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, LaneKey, SiteId, StreamId, TransactionId};
 
 /// The disk of a node.
@@ -29,6 +31,10 @@ pub struct Store {
     pub parts: BTreeMap<(usize, usize), (Vec<Event>, Vec<EpochRecord>)>,
     /// No stamp beyond this was issued or stored.
     pub mark: Hlc,
+    /// Who was heard at an end of a link, and what it sends.
+    pub heard: BTreeMap<(usize, usize), (SiteId, Filter)>,
+    /// By which ways events come to whom.
+    pub ways: Ways,
 }
 
 impl Store {
@@ -46,6 +52,8 @@ impl Store {
             refused: BTreeMap::new(),
             parts: BTreeMap::new(),
             mark: Hlc::MIN,
+            heard: BTreeMap::new(),
+            ways: Ways::default(),
         }
     }
 

@@ -80,7 +80,7 @@ impl World {
             let now_ms = self.now_ms();
             self.nodes[node].declare(name, now_ms, &mut self.truth);
             self.tell(|world| format!("{} declares {name}", world.nodes[node].name));
-            self.tell_streams(node);
+            self.tell_learned(node);
             self.retry_staged(node)?;
             self.news(node)?;
         }

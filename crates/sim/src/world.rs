@@ -369,7 +369,7 @@ impl World {
             format!("{} applies up to {} {rest:?}", world.nodes[node].name, dots.join(" "))
         });
         if self.nodes[node].store.known.len() > known {
-            self.tell_streams(node);
+            self.tell_learned(node);
             self.after_random(300_000, Step::Adopt { node });
         }
         if self.nodes[node].store.holds != before {

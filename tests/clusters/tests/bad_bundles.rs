@@ -136,7 +136,7 @@ fn hello() -> Vec<u8> {
         name: "nobody".to_owned(),
         push: Filter::all(),
         pull: Filter::all(),
-        takes: Vec::new(),
+        ways: gundb_core::sync::ways::Ways::default(),
         accept: Accept::Any,
         clock: gundb_core::Clock::new(),
         bundle_bytes_max: 1 << 20,

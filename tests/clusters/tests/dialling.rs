@@ -156,7 +156,7 @@ fn later_hello() -> Vec<u8> {
         name: "later".to_owned(),
         push: Filter::all(),
         pull: Filter::all(),
-        takes: Vec::new(),
+        ways: gundb_core::sync::ways::Ways::default(),
         accept: Accept::Any,
         clock: Clock::new(),
         bundle_bytes_max: 1 << 20,

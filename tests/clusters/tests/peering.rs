@@ -98,7 +98,7 @@ fn hello() -> String {
         name: "nobody".to_owned(),
         push: Filter::all(),
         pull: Filter::all(),
-        takes: Vec::new(),
+        ways: gundb_core::sync::ways::Ways::default(),
         accept: Accept::Any,
         clock: Clock::new(),
         bundle_bytes_max: 1 << 20,

@@ -26,8 +26,8 @@ pub struct WireLimits {
     pub clock_entries_max: u64,
     /// Patterns of all filters of a hello together.
     pub patterns_max: u64,
-    /// What the sender of a hello takes from others: pairs of filters.
-    pub flows_max: u64,
+    /// Sites in a hello, and ways to them, together.
+    pub ways_max: u64,
     /// Refused events of a receipt.
     pub refusals_max: u64,
     /// Bytes of a text that is to be read by people: a name, a reason.
@@ -46,8 +46,8 @@ impl WireLimits {
             kind_bytes_max: 255,
             entries_max: 100_000,
             clock_entries_max: 1_000_000,
-            patterns_max: 10_000,
-            flows_max: 1_000,
+            patterns_max: 100_000,
+            ways_max: 20_000,
             refusals_max: 100_000,
             text_bytes_max: 1_000,
         }

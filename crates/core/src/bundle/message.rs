@@ -6,10 +6,10 @@ use crate::bundle::decode::read;
 use crate::bundle::fields::{self, Clocks, bytes_of};
 use crate::bundle::frame::{Frame, Kind, seal};
 use crate::bundle::scan::{self, scan};
+use crate::bundle::ways::{accept, filter, tell_accept, tell_words, words};
 use crate::bundle::{WireError, WireLimits, proto};
 use crate::id::Dot;
-use crate::sync::filter::{Filter, Flow};
-use crate::sync::message::{Accept, Hello, Outcome, Receipt, Refused};
+use crate::sync::message::{Hello, Outcome, Receipt, Refused};
 
 /// Longer reasons and names are cut to so many bytes when they are written.
 const TEXT_BYTES_MAX: usize = 1_000;
@@ -29,12 +29,8 @@ pub fn encode_hello(hello: &Hello) -> Vec<u8> {
         name: cut(&hello.name),
         push: hello.push.patterns().collect(),
         pull: hello.pull.patterns().collect(),
-        takes: hello.takes.iter().map(flow).collect(),
-        accept: match hello.accept {
-            Accept::Own => proto::Accept::Own,
-            Accept::Any => proto::Accept::Any,
-        }
-        .into(),
+        ways: tell_words(&hello.ways),
+        accept: tell_accept(hello.accept).into(),
         clock: hello.clock.encode().into(),
         bundle_bytes_max: hello.bundle_bytes_max,
         now_ms: hello.now_ms,
@@ -58,16 +54,8 @@ pub fn decode_hello(bytes: &[u8], limits: &WireLimits) -> Result<Hello, WireErro
         name: fields::text("name", message.name, limits)?,
         push: filter("push", &message.push)?,
         pull: filter("pull", &message.pull)?,
-        takes: message
-            .takes
-            .iter()
-            .map(|flow| Ok(Flow { push: filter("takes.push", &flow.push)?, pull: filter("takes.pull", &flow.pull)? }))
-            .collect::<Result<_, WireError>>()?,
-        accept: match proto::Accept::try_from(message.accept) {
-            Ok(proto::Accept::Own) => Accept::Own,
-            Ok(proto::Accept::Any) => Accept::Any,
-            _ => return Err(WireError::malformed("accept", "is neither own nor any")),
-        },
+        ways: words(&message.ways)?,
+        accept: accept("accept", message.accept)?,
         clock: Clocks::new(limits).read("clock", &message.clock)?,
         bundle_bytes_max: message.bundle_bytes_max,
         now_ms: message.now_ms,
@@ -115,14 +103,6 @@ pub fn decode_receipt(bytes: &[u8], limits: &WireLimits) -> Result<Receipt, Wire
         refusals: message.refusals.into_iter().enumerate().map(refused).collect::<Result<_, WireError>>()?,
         holds: clocks.read("holds", &message.holds)?,
     })
-}
-
-fn flow(flow: &Flow) -> proto::Flow {
-    proto::Flow { push: flow.push.patterns().collect(), pull: flow.pull.patterns().collect() }
-}
-
-fn filter(field: &'static str, patterns: &[String]) -> Result<Filter, WireError> {
-    Filter::parse(patterns).map_err(|problem| WireError::Filter { field, problem })
 }
 
 /// A text for people, no longer than a reader takes.

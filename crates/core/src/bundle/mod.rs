@@ -11,6 +11,7 @@
 //! | `proto.rs` | what the build makes of `proto/gundb.proto` |
 //! | `encode.rs`, `decode.rs` | bundles as bytes |
 //! | `message.rs` | hellos and receipts as bytes |
+//! | `ways.rs` | what is known of ways as bytes |
 //! | `comparison.rs` | what two sites that compare ask and answer, as bytes |
 //! | `fields.rs` | fields of messages as typed values |
 //! | `error.rs` | why bytes are not a message |
@@ -29,6 +30,7 @@ mod scan;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use crate::clock::Clock;
 use crate::context::Epoch;
@@ -43,6 +45,7 @@ pub use frame::{Frame, Kind, VERSION};
 pub use limits::WireLimits;
 pub use message::{decode_hello, decode_receipt, encode_hello, encode_receipt};
 pub use summary::{Summary, inspect};
+pub use ways::{decode_links, encode_links};
 
 /// The meta that most events have, and that is not sent.
 const META_DEFAULT: &str = "{}";

@@ -13,7 +13,7 @@ pub(super) enum What {
     Transactions,
     Entries,
     Patterns,
-    Flows,
+    Ways,
     Refusals,
 }
 
@@ -69,9 +69,18 @@ const EVENTS: &Shape = &[
 ];
 
 pub(super) static HELLO: &Shape =
-    &[(7, Rule::Each(What::Patterns, &[])), (8, Rule::Each(What::Patterns, &[])), (9, Rule::Each(What::Flows, FLOW))];
+    &[(7, Rule::Each(What::Patterns, &[])), (8, Rule::Each(What::Patterns, &[])), (9, Rule::Each(What::Ways, WORD))];
 
-const FLOW: &Shape = &[(1, Rule::Each(What::Patterns, &[])), (2, Rule::Each(What::Patterns, &[]))];
+const WORD: &Shape = &[(3, Rule::Each(What::Ways, WAY))];
+
+const WAY: &Shape = &[(2, Rule::Each(What::Patterns, &[])), (3, Rule::Each(What::Patterns, &[]))];
+
+/// What a site keeps.
+pub(super) static LINKS: &Shape = &[(1, Rule::Each(What::Ways, LINK)), (2, Rule::Each(What::Ways, WORD))];
+
+const LINK: &Shape = &[(2, Rule::Each(What::Ways, HEARD))];
+
+const HEARD: &Shape = &[(2, Rule::Each(What::Patterns, &[]))];
 
 pub(super) static RECEIPT: &Shape = &[(5, Rule::Each(What::Refusals, &[]))];
 
@@ -147,7 +156,7 @@ impl Scan<'_> {
             What::Transactions => ("transactions", limits.transactions_max, 2),
             What::Entries => ("entries of tables", limits.entries_max, 12),
             What::Patterns => ("patterns", limits.patterns_max, 1),
-            What::Flows => ("flows", limits.flows_max, 1),
+            What::Ways => ("ways", limits.ways_max, 1),
             What::Refusals => ("refusals", limits.refusals_max, 1),
         };
         let counted = self.counts.get_mut(what as usize);

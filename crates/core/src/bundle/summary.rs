@@ -15,6 +15,7 @@ use crate::hlc::Hlc;
 use crate::id::{Run, SiteId, StreamId};
 use crate::sync::filter::Filter;
 use crate::sync::message::{Accept, Hello, Outcome, Receipt};
+use crate::sync::ways::{Way, Word};
 
 /// What a bundle holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,15 +122,31 @@ fn hello_json(hello: &Hello) -> Value {
         "name": hello.name,
         "push": patterns(&hello.push),
         "pull": patterns(&hello.pull),
-        "takes": hello.takes.iter().map(|flow| json!({ "push": patterns(&flow.push), "pull": patterns(&flow.pull) })).collect::<Vec<_>>(),
-        "accept": match hello.accept {
-            Accept::Own => "own",
-            Accept::Any => "any",
-        },
+        "accept": accept_json(hello.accept),
+        "ways": hello.ways.iter().map(word_json).collect::<Vec<_>>(),
         "clock": clock_json(&hello.clock),
         "bundle_bytes_max": hello.bundle_bytes_max,
         "now_ms": hello.now_ms,
     })
+}
+
+fn accept_json(accept: Accept) -> &'static str {
+    match accept {
+        Accept::Own => "own",
+        Accept::Any => "any",
+    }
+}
+
+fn word_json((site, word): (SiteId, &Word)) -> Value {
+    let way = |way: &Way| {
+        json!({
+            "from": way.from.map(|from| from.to_string()),
+            "push": way.flow.push.patterns().collect::<Vec<_>>(),
+            "pull": way.flow.pull.patterns().collect::<Vec<_>>(),
+            "accept": accept_json(way.accept),
+        })
+    };
+    json!({ "site": site.to_string(), "version": word.version, "ways": word.ways.iter().map(way).collect::<Vec<_>>() })
 }
 
 fn receipt_json(receipt: &Receipt) -> Value {

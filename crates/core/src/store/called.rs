@@ -3,13 +3,14 @@
 //! What must always hold here: a session lives as long as what it has answered stands. Whatever goes wrong ends it, and the other end begins anew with a hello.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::bundle::{
     Bundle, WireLimits, decode_bundle, decode_hello, decode_receipt, encode_bundle, encode_hello, encode_receipt,
 };
 use crate::clock::Clock;
 use crate::id::StreamId;
-use crate::store::{Origin, SessionError, Store, Terms};
+use crate::store::{Links, Origin, SessionError, Store, Terms};
 use crate::sync::answerer::{Answerer, Pulled};
 use crate::sync::message::{Hello, Receipt};
 use crate::sync::receiver::{Check, Here};
@@ -30,6 +31,7 @@ struct Session {
     origin: Origin,
     theirs: Hello,
     names: BTreeMap<StreamId, String>,
+    links: Arc<Links>,
 }
 
 /// What a store says of itself, as of one moment.
@@ -59,6 +61,7 @@ impl Called {
     pub fn hello(&mut self, store: &dyn Store, hello: &[u8], now_ms: u64) -> Result<Vec<u8>, SessionError> {
         self.session = None;
         let theirs = decode_hello(hello, &self.limits)?;
+        self.terms.hear(store, &theirs)?;
         let mine = self.terms.hello(store, now_ms)?;
         let names = store.known_streams()?;
         let known = names.values().collect::<Vec<_>>();
@@ -66,7 +69,7 @@ impl Called {
         // Two sites may come by one name.
         let origin = Origin { peer: format!("{}/{}", self.origin.peer, theirs.site), ..self.origin.clone() };
         let theirs = Hello { clock: Clock::new(), ..theirs };
-        self.session = Some(Session { answerer, origin, theirs, names });
+        self.session = Some(Session { answerer, origin, theirs, names, links: store.links()? });
         Ok(encode_hello(&mine))
     }
 
@@ -106,7 +109,7 @@ impl Called {
 
 impl Session {
     fn push(&mut self, store: &dyn Store, bundle: Bundle) -> Result<Receipt, SessionError> {
-        self.learn_streams(store)?;
+        self.learn(store)?;
         let here = Now { clock: store.clock()?, names: self.names.clone() };
         let receipt = match self.answerer.push(bundle, &here) {
             Check::Answer(receipt) => Some(receipt),
@@ -128,7 +131,7 @@ impl Session {
         receipt: Option<&Receipt>,
         now_ms: u64,
     ) -> Result<Option<Bundle>, SessionError> {
-        self.learn_streams(store)?;
+        self.learn(store)?;
         let mut pulled = self.answerer.pull(receipt, now_ms);
         loop {
             match pulled {
@@ -138,11 +141,14 @@ impl Session {
         }
     }
 
-    fn learn_streams(&mut self, store: &dyn Store) -> Result<(), SessionError> {
-        let names = store.known_streams()?;
-        if names != self.names {
-            self.answerer.streams(&names.values().collect::<Vec<_>>());
-            self.names = names;
+    /// Where there are other ways to tell of, there is no session any more.
+    fn learn(&mut self, store: &dyn Store) -> Result<(), SessionError> {
+        let (names, links) = (store.known_streams()?, store.links()?);
+        if names != self.names || links != self.links {
+            if !self.answerer.learned(&names.values().collect::<Vec<_>>(), &links.ways) {
+                return Err(SessionError::NoSession);
+            }
+            (self.names, self.links) = (names, links);
         }
         Ok(())
     }

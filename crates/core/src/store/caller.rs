@@ -4,6 +4,7 @@
 //! of the store ([`Store::listen`]) or of the other end, or for the moment that it names. Calls are made, and answered, in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::bundle::{
     WireLimits, decode_bundle, decode_hello, decode_receipt, encode_bundle, encode_hello, encode_receipt,
@@ -11,7 +12,7 @@ use crate::bundle::{
 use crate::clock::Clock;
 use crate::id::StreamId;
 use crate::store::called::Now;
-use crate::store::{Origin, SessionError, Store, Terms};
+use crate::store::{Links, Origin, SessionError, Store, Terms};
 use crate::sync::dialler::{Action, Call, CallId, Dialler, Reply};
 use crate::sync::message::{Hello, Mismatch};
 
@@ -23,6 +24,9 @@ pub struct Caller {
     origin: Origin,
     dialler: Dialler,
     names: BTreeMap<StreamId, String>,
+    links: Arc<Links>,
+    /// The peer's hello, where it is yet to be remembered.
+    heard: Option<Hello>,
 }
 
 /// What is to be done next.
@@ -62,7 +66,15 @@ impl Caller {
     /// An end without a connection, to this peer.
     pub fn new(peer: &str, terms: Terms, limits: WireLimits) -> Caller {
         let origin = Origin { peer: peer.to_owned(), accept: terms.accept };
-        Caller { terms, limits, origin, dialler: Dialler::new(), names: BTreeMap::new() }
+        Caller {
+            terms,
+            limits,
+            origin,
+            dialler: Dialler::new(),
+            names: BTreeMap::new(),
+            links: Arc::default(),
+            heard: None,
+        }
     }
 
     /// There is a connection.
@@ -129,7 +141,12 @@ impl Caller {
     /// A call was answered. What is not a message of gundb's ends the session; the caller may want to close the connection.
     pub fn answered(&mut self, call: CallId, response: Response, now_ms: u64) -> Result<(), SessionError> {
         match self.reply(response) {
-            Ok(reply) => self.dialler.replied(call, reply, now_ms),
+            Ok(reply) => {
+                if let Reply::Hello(theirs) = &reply {
+                    self.heard = Some(Hello { clock: Clock::new(), ..theirs.clone() });
+                }
+                self.dialler.replied(call, reply, now_ms);
+            }
             Err(error) => {
                 self.dialler.failed(now_ms);
                 return Err(error);
@@ -160,10 +177,13 @@ impl Caller {
 
     /// What the store says of itself now.
     fn look(&mut self, store: &dyn Store) -> Result<Now, SessionError> {
-        let names = store.known_streams()?;
-        if names != self.names {
-            self.dialler.streams(&names.values().collect::<Vec<_>>());
-            self.names = names.clone();
+        if let Some(theirs) = self.heard.take() {
+            self.terms.hear(store, &theirs)?;
+        }
+        let (names, links) = (store.known_streams()?, store.links()?);
+        if names != self.names || links != self.links {
+            self.dialler.learned(&names.values().collect::<Vec<_>>(), &links.ways);
+            (self.names, self.links) = (names.clone(), links);
         }
         Ok(Now { clock: store.clock()?, names })
     }

@@ -3,7 +3,8 @@
 //! What must always hold here: a bundle says in full what its receiver must hold; one that comes too early is kept until that is so, and so are the parts of a
 //! large transaction until the last has come. Taking in a bundle twice does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -12,12 +13,13 @@ use crate::bundle::{Bundle, From, Part, WireError, WireLimits, decode_bundle};
 use crate::clock::Clock;
 use crate::context::EpochRecord;
 use crate::event::TransactionId;
-use crate::id::{Run, SiteId, StreamId};
+use crate::id::{Dot, Run, SiteId, StreamId};
 use crate::store::{Origin, SessionError, Store, StoreError};
 use crate::sync::courier::{Courier, Opened, open, whole};
 use crate::sync::filter::{Filter, Flow};
 use crate::sync::message::Accept;
 use crate::sync::receiver::Delivery;
+use crate::sync::routes::Routes;
 use crate::sync::scope::{Page, Query, Range, Scope};
 use crate::sync::sender::BUNDLE_BYTES;
 
@@ -50,10 +52,9 @@ impl Export {
         let scope = Scope {
             flow: Flow { push: filter.clone(), pull: Filter::all() },
             own: own.site,
-            own_only: false,
             receiver: (SiteId(Uuid::nil()), own.run),
             receiver_accepts: Accept::Any,
-            receiver_takes: Vec::new(),
+            routes: Arc::new(Routes::Unspoken),
             blocked: BTreeMap::new(),
             hold: None,
         };
@@ -216,6 +217,9 @@ pub fn open_kept(
             }
         }
         let holds = store.clock()?;
+        // What has come by another way is of no use any more, and may wait for what never comes.
+        let (held, mut alone): (Vec<_>, Vec<_>) = alone.into_iter().partition(|(_, bundle)| is_held(bundle, &holds));
+        store.forget_letters(&held.into_iter().flat_map(|(ids, _)| ids).collect::<Vec<_>>())?;
         for (_, parts) in parts {
             let (ids, bundles): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
             // Of one that has come by another way the other parts may never come.
@@ -239,10 +243,16 @@ pub fn open_kept(
     }
 }
 
-/// What is to be done with a bundle. What waits here has come as well; a stream that was not heard of yet may be one that is taken.
+/// What is to be done with a bundle. What waits here has come as well.
 fn opened(store: &dyn Store, bundle: Bundle) -> Result<Option<Opened>, StoreError> {
     let holds = store.clock()?.join(&store.waiting()?);
-    Ok(open(bundle, &holds, |_| true))
+    let (own, links, names) = (store.identity()?.site, store.links()?, store.known_streams()?);
+    let routes = Routes::to(own, &links.ways, &names.values().collect::<Vec<_>>());
+    let events = bundle.transactions.iter().flat_map(|transaction| &transaction.events);
+    let streams: BTreeSet<StreamId> = events.map(|event| event.dot.stream).collect();
+    // What is carried by hand comes by no way that is known; a stream that was not heard of yet may be one that is taken.
+    let waits = |dot: &Dot| streams.contains(&dot.stream) || routes.comes(dot.site, dot.stream, true);
+    Ok(open(bundle, &holds, waits))
 }
 
 fn deliver(store: &dyn Store, origin: &Origin, delivery: Delivery, counts: &mut Counts) -> Result<(), StoreError> {

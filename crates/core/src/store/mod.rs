@@ -15,10 +15,12 @@
 //! | `caller` | the end of a session that calls, over a store |
 //! | `called` | the end of a session that is called, over a store |
 //! | `courier` | bundles that are carried, out of a store and into one |
+//! | `links` | what a site remembers of its links |
 
 mod called;
 mod caller;
 mod courier;
+mod links;
 mod reading;
 mod receiving;
 mod record;
@@ -26,7 +28,7 @@ mod snapshot;
 mod terms;
 
 use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use crate::apply::Verdict;
 use crate::clock::Clock;
@@ -38,6 +40,7 @@ use crate::sync::scope::{Page, Query};
 pub use called::Called;
 pub use caller::{Caller, Next, Request, Response};
 pub use courier::{Counts, Export, Letter, LetterId, open_kept, take_in};
+pub use links::{Link, Links};
 pub use reading::read;
 pub use receiving::{Evidence, Here, Pending, Plan, plan};
 pub use record::{decode_event, encode_event, hlc_of, key_hash, word};
@@ -87,6 +90,12 @@ pub trait Store: Send + Sync {
 
     /// Stores a part until the last has come; with the first, what was stored of the peer is void.
     fn stage(&self, origin: &Origin, stage: Stage) -> Result<(), StoreError>;
+
+    /// What is remembered of the site's links.
+    fn links(&self) -> Result<Arc<Links>, StoreError>;
+
+    /// Changes what is remembered of them, durably, one change after the other. Gives what is remembered then.
+    fn change_links(&self, change: &mut dyn FnMut(&mut Links)) -> Result<Arc<Links>, StoreError>;
 
     /// What has come, is well, and waits.
     fn waiting(&self) -> Result<Clock, StoreError>;

@@ -54,8 +54,12 @@ struct Reading<'a, S> {
     cursors: Vec<Cursor>,
     /// Lanes beside that hold something which the receiver is not known to have, and where they end.
     beside: Vec<Head>,
+    /// All that is held, where there may be causes of what is shipped that are not.
+    held: Option<Clock>,
     /// What epochs stand for, of those that were asked for.
     clocks: BTreeMap<Epoch, Clock>,
+    /// What they cover that is not held here and may yet come to the receiver.
+    unheld: BTreeMap<Epoch, Clock>,
 }
 
 /// A transaction, taken off its lanes.
@@ -83,8 +87,12 @@ struct Found {
 impl<'a, S: Snapshot> Reading<'a, S> {
     fn begin(snapshot: &'a S, after: &'a Clock, scope: &'a Scope, bytes_max: u64) -> Result<Self, StoreError> {
         let (mut cursors, mut beside) = (Vec::new(), Vec::new());
+        let mut held = scope.has_unheld().then(Clock::new);
         for head in snapshot.heads()? {
             let Head { lane, last } = head;
+            if let Some(held) = &mut held {
+                held.advance(&Dot { site: lane.site, stream: lane.stream, lane: lane.lane, seq: last.seq });
+            }
             let fetched = after.get(lane.site, lane.stream, lane.lane);
             if last.seq <= fetched {
                 continue;
@@ -96,7 +104,8 @@ impl<'a, S: Snapshot> Reading<'a, S> {
                 beside.push(head);
             }
         }
-        Ok(Reading { snapshot, scope, after, bytes_max, cursors, beside, clocks: BTreeMap::new() })
+        let (clocks, unheld) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Reading { snapshot, scope, after, bytes_max, cursors, beside, held, clocks, unheld })
     }
 
     fn page(mut self) -> Result<Page, StoreError> {
@@ -218,7 +227,7 @@ impl<'a, S: Snapshot> Reading<'a, S> {
     }
 
     /// What the author of a transaction may have seen in lanes beside, where the receiver is not known to have it: of its own run what was whole before the
-    /// transaction's greatest stamp, of others what its epochs cover.
+    /// transaction's greatest stamp, of others what its epochs cover, held here or not.
     fn needs(&mut self, epochs: &BTreeSet<Epoch>, greatest: Hlc) -> Result<Clock, StoreError> {
         let mut needs = Clock::new();
         for at in 0..self.beside.len() {
@@ -236,7 +245,23 @@ impl<'a, S: Snapshot> Reading<'a, S> {
                 needs.advance(&Dot { site: lane.site, stream: lane.stream, lane: lane.lane, seq: seen });
             }
         }
+        for epoch in epochs {
+            needs = needs.join(&self.unheld(*epoch)?);
+        }
         Ok(needs)
+    }
+
+    /// What an epoch covers that is not held here, and may yet come to the receiver.
+    fn unheld(&mut self, epoch: Epoch) -> Result<Clock, StoreError> {
+        let Some(held) = &self.held else { return Ok(Clock::new()) };
+        if let Some(unheld) = self.unheld.get(&epoch) {
+            return Ok(unheld.clone());
+        }
+        let seen = self.snapshot.epoch(&epoch)?.unwrap_or_default().difference(held).difference(self.after);
+        let awaits = |dot: &Dot| self.scope.awaits(&LaneKey { site: dot.site, stream: dot.stream, lane: dot.lane });
+        let unheld: Clock = seen.iter().filter(awaits).collect();
+        self.unheld.insert(epoch, unheld.clone());
+        Ok(unheld)
     }
 
     fn clock(&mut self, epoch: Epoch) -> Result<Option<Clock>, StoreError> {

@@ -1,21 +1,27 @@
 //! What is agreed with a peer, as this end has it configured.
 
+use std::sync::Arc;
+
 use crate::bundle::WireError;
-use crate::store::{Store, StoreError};
-use crate::sync::filter::{Filter, Flow};
+use crate::store::{Link, Store, StoreError};
+use crate::sync::filter::Filter;
 use crate::sync::message::{Accept, Hello, Mismatch, PROTOCOL};
 
 /// What is agreed with a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
+    /// What the link to it is known by.
+    pub link: String,
+    /// Whether this end dials.
+    pub is_dialled: bool,
     /// What is sent there.
     pub push: Filter,
     /// What is taken from there.
     pub pull: Filter,
-    /// What is taken from others, and has been caught up with.
-    pub takes: Vec<Flow>,
     /// Whose events are taken from there.
     pub accept: Accept,
+    /// All links by which events may come here: this one too, and none that is paused.
+    pub links: Arc<Vec<Link>>,
     /// The largest bundle that is taken, in bytes before compression.
     pub bundle_bytes_max: u64,
     /// The level of zstd with which bundles are sent.
@@ -25,11 +31,14 @@ pub struct Terms {
 impl Terms {
     /// All streams both ways, anybody's events, and nothing from others.
     pub fn all() -> Terms {
+        let link = Link { name: String::new(), pull: Filter::all(), accept: Accept::Any, is_dialled: true };
         Terms {
+            link: link.name.clone(),
+            is_dialled: link.is_dialled,
             push: Filter::all(),
-            pull: Filter::all(),
-            takes: Vec::new(),
-            accept: Accept::Any,
+            pull: link.pull.clone(),
+            accept: link.accept,
+            links: Arc::new(vec![link]),
             bundle_bytes_max: crate::sync::sender::BUNDLE_BYTES,
             compression: 1,
         }
@@ -38,6 +47,7 @@ impl Terms {
     /// What is said first to the peer.
     pub fn hello(&self, store: &dyn Store, now_ms: u64) -> Result<Hello, StoreError> {
         let own = store.identity()?;
+        let links = store.change_links(&mut |links| links.say(own.site, &self.links))?;
         Ok(Hello {
             protocol: (PROTOCOL, PROTOCOL),
             software: format!("gundb {}", env!("CARGO_PKG_VERSION")),
@@ -46,12 +56,24 @@ impl Terms {
             name: own.name,
             push: self.push.clone(),
             pull: self.pull.clone(),
-            takes: self.takes.clone(),
             accept: self.accept,
+            ways: links.ways.clone(),
             clock: store.clock()?,
             bundle_bytes_max: self.bundle_bytes_max,
             now_ms,
         })
+    }
+
+    /// Hears the peer's hello.
+    pub fn hear(&self, store: &dyn Store, theirs: &Hello) -> Result<(), StoreError> {
+        let own = store.identity()?;
+        if (own.site, own.run) == (theirs.site, theirs.run) {
+            return Ok(());
+        }
+        let (name, pull) = (self.link.clone(), self.pull.clone());
+        let over = Link { name, pull, accept: self.accept, is_dialled: self.is_dialled };
+        store.change_links(&mut |links| links.hear(own.site, &self.links, &over, theirs))?;
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use crate::sync::message::{Hello, Mismatch, Receipt};
 use crate::sync::receiver::{Check, Here, Receiver, content};
 use crate::sync::scope::{Page, Query};
 use crate::sync::sender::{HOLD_MS, Sender, Turn};
+use crate::sync::ways::Ways;
 
 /// The end that is called.
 #[derive(Debug)]
@@ -33,13 +34,20 @@ impl Answerer {
     /// Begins a session with the site that said `theirs`; what is answered is `mine`, made after all that was pushed before has been applied.
     pub fn hello<S: AsRef<str>>(mine: &Hello, theirs: &Hello, known_streams: &[S]) -> Result<Answerer, Mismatch> {
         mine.agree(theirs)?;
-        let (sender, receiver) = (Sender::new(mine, theirs, known_streams), Receiver::new(mine, theirs));
+        let (sender, receiver) = (Sender::new(mine, theirs, known_streams), Receiver::new(mine, theirs, known_streams));
         Ok(Answerer { sender, receiver, asked_ms: None })
     }
 
-    /// Other streams are known here than before.
-    pub fn streams<S: AsRef<str>>(&mut self, known_streams: &[S]) {
+    /// Other streams or other ways are known here than before. False where there are ways to tell of: then the shell drops this end, and the dialling one,
+    /// which hears of a failure, begins anew.
+    #[must_use]
+    pub fn learned<S: AsRef<str>>(&mut self, known_streams: &[S], ways: &Ways) -> bool {
+        if self.sender.is_outdated(ways) {
+            return false;
+        }
         self.sender.streams(known_streams);
+        self.receiver.set_routes(self.sender.routes_back(known_streams));
+        true
     }
 
     /// A bundle was pushed. What is applied is told by [`Answerer::applied`], what is stored by [`Answerer::staged`].

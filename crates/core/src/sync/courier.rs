@@ -7,7 +7,7 @@ use crate::bundle::{Bundle, EpochPart, From, Part};
 use crate::clock::Clock;
 use crate::context::EpochRecord;
 use crate::event::{Event, Transaction, TransactionId};
-use crate::id::{Run, SiteId, StreamId};
+use crate::id::{Dot, Run, SiteId};
 use crate::sync::bases::Bases;
 use crate::sync::receiver::{Delivery, content};
 
@@ -80,13 +80,13 @@ impl Courier {
     }
 }
 
-/// What is to be done with a bundle at a site that holds `holds` and takes these streams. None where it is one of
-/// a session, or a part: parts are put together first ([`whole`]).
-pub fn open(bundle: Bundle, holds: &Clock, takes: impl Fn(StreamId) -> bool) -> Option<Opened> {
+/// What is to be done with a bundle at a site that holds `holds` and waits for such dots. None where it is one of a session, or a part: parts are put
+/// together first ([`whole`]).
+pub fn open(bundle: Bundle, holds: &Clock, waits: impl Fn(&Dot) -> bool) -> Option<Opened> {
     if bundle.part.is_some() {
         return None;
     }
-    let missing = lacks(&bundle, holds, takes)?;
+    let missing = lacks(&bundle, holds, waits)?;
     if !missing.is_empty() {
         return Some(Opened::Early(missing));
     }
@@ -94,10 +94,10 @@ pub fn open(bundle: Bundle, holds: &Clock, takes: impl Fn(StreamId) -> bool) -> 
     Some(Opened::Deliver(Delivery { transactions: bundle.transactions, epochs, ..Delivery::default() }))
 }
 
-/// What a site that holds `holds` and takes these streams lacks of what a bundle, or a part, follows. None where it is one of a session.
-pub fn lacks(bundle: &Bundle, holds: &Clock, takes: impl Fn(StreamId) -> bool) -> Option<Clock> {
+/// What a site that holds `holds` and waits for such dots lacks of what a bundle, or a part, follows. None where it is one of a session.
+pub fn lacks(bundle: &Bundle, holds: &Clock, waits: impl Fn(&Dot) -> bool) -> Option<Clock> {
     let From::Clock(follows) = &bundle.from else { return None };
-    Some(follows.restrict_to_streams(takes).difference(holds))
+    Some(follows.difference(holds).iter().filter(waits).collect())
 }
 
 /// The bundle that parts make up; None while one is missing. They come in any order, all of one sender's run and of one transaction.

@@ -18,6 +18,7 @@ use crate::sync::receiver::{Delivery, Here, Receiver, Stage};
 use crate::sync::scope::{Page, Query};
 use crate::sync::sender::{GATHER_MS, Sender, Turn};
 use crate::sync::session::Session;
+use crate::sync::ways::Ways;
 
 /// How many pulls may be on their way.
 pub const PULLS_MAX: usize = 4;
@@ -140,13 +141,14 @@ impl Dialler {
         }
     }
 
-    /// Other streams are known here than before.
-    pub fn streams<S: AsRef<str>>(&mut self, names: &[S]) {
+    /// Other streams or other ways are known here than before. The session begins anew to tell of ways.
+    pub fn learned<S: AsRef<str>>(&mut self, known_streams: &[S], ways: &Ways) {
         match &mut self.state {
-            State::Live(session) => session.sender.streams(names),
-            State::Saying { known_streams, .. } => {
-                *known_streams = names.iter().map(|name| name.as_ref().to_owned()).collect();
+            State::Live(session) if !session.sender.is_outdated(ways) => session.streams(known_streams),
+            State::Saying { mine, known_streams: names, .. } if mine.ways == *ways => {
+                *names = known_streams.iter().map(|name| name.as_ref().to_owned()).collect();
             }
+            State::Live(_) | State::Saying { .. } => self.begin_at(0),
             _ => {}
         }
     }

@@ -12,12 +12,12 @@ pub const SYSTEM_STREAM: &str = "gundb";
 pub const PATTERNS_MAX: usize = 1_000;
 
 /// A list of patterns.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Filter {
     patterns: Vec<Pattern>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pattern {
     /// The texts between the asterisks.
     pieces: Vec<String>,
@@ -103,7 +103,7 @@ impl Pattern {
 }
 
 /// What flows from one site to another: what one sends and the other takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flow {
     /// What the one sends.
     pub push: Filter,
@@ -112,6 +112,12 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// Whether both are [`Filter::all`].
+    pub fn is_all(&self) -> bool {
+        let all = Filter::all();
+        self.push == all && self.pull == all
+    }
+
     /// Whether a stream of this name flows.
     pub fn matches(&self, name: &str) -> bool {
         self.push.matches(name) && self.pull.matches(name)

@@ -2,7 +2,8 @@
 
 use crate::clock::Clock;
 use crate::id::{Dot, Run, SiteId};
-use crate::sync::filter::{Filter, Flow};
+use crate::sync::filter::Filter;
+use crate::sync::ways::Ways;
 
 /// The first version of what is said, and the only one so far.
 pub const PROTOCOL: u32 = 1;
@@ -24,10 +25,10 @@ pub struct Hello {
     pub push: Filter,
     /// Which streams it takes from this peer.
     pub pull: Filter,
-    /// Which streams it takes from others than this peer, and has caught up with: a stream newly taken is left out until it has.
-    pub takes: Vec<Flow>,
     /// Whose events it takes from this peer.
     pub accept: Accept,
+    /// By which ways events come to it, and to those from whom they come.
+    pub ways: Ways,
     /// What it holds, of all its streams.
     pub clock: Clock,
     /// The largest bundle that it takes, in bytes before compression.

@@ -10,6 +10,8 @@
 //! |---|---|
 //! | [`filter`] | which streams flow |
 //! | [`message`] | hellos and receipts |
+//! | [`ways`] | by which ways events come to sites |
+//! | [`routes`] | what follows: whose events go on to whom |
 //! | [`scope`] | which lanes and transactions a direction ships; what is read for it |
 //! | [`sender`] | the sending end of a direction |
 //! | [`receiver`] | the receiving end of a direction |
@@ -30,9 +32,11 @@ pub mod dialler;
 pub mod filter;
 pub mod message;
 pub mod receiver;
+pub mod routes;
 pub mod scope;
 pub mod sender;
 mod session;
+pub mod ways;
 
 /// Whether a moment has come that was set so many milliseconds ahead. One that seems further ahead was set before the wall clock went back.
 fn has_come(at_ms: u64, ahead_ms: u64, now_ms: u64) -> bool {

@@ -15,6 +15,7 @@ use crate::id::{Dot, Run, SiteId, StreamId};
 use crate::sync::bases::Bases;
 use crate::sync::filter::Flow;
 use crate::sync::message::{Accept, Hello, Outcome, Receipt, Refused};
+use crate::sync::routes::Routes;
 
 /// What the receiving site says of itself.
 pub trait Here {
@@ -35,6 +36,8 @@ pub struct Receiver {
     peer: (SiteId, Run),
     flow: Flow,
     accept: Accept,
+    /// What comes here at all.
+    routes: Routes,
     /// What its hello said that it holds, joined with what has come since.
     received: Clock,
     /// What the sender was told that it holds.
@@ -105,9 +108,10 @@ pub struct Stage {
 }
 
 impl Receiver {
-    /// A receiver at the site that said `mine`, of what is sent by the one that said `theirs`.
-    pub fn new(mine: &Hello, theirs: &Hello) -> Receiver {
+    /// A receiver at the site that said `mine`, of what is sent by the one that said `theirs`. `known_streams` are the names of all streams that are known here.
+    pub fn new<S: AsRef<str>>(mine: &Hello, theirs: &Hello, known_streams: &[S]) -> Receiver {
         Receiver {
+            routes: Routes::new(theirs, mine, known_streams),
             own: (mine.site, mine.run),
             peer: (theirs.site, theirs.run),
             flow: Flow { push: theirs.push.clone(), pull: mine.pull.clone() },
@@ -121,6 +125,11 @@ impl Receiver {
         }
     }
 
+    /// What comes here at all is something else than before.
+    pub fn set_routes(&mut self, routes: Routes) {
+        self.routes = routes;
+    }
+
     /// What is to be done with a bundle.
     pub fn check(&mut self, bundle: Bundle, here: &impl Here) -> Check {
         let holds = here.recent_clock();
@@ -130,7 +139,9 @@ impl Receiver {
         let Some(beside) = self.fits(&bundle) else {
             return answer(Outcome::Again(self.received.clone()), told);
         };
-        let missing = beside.difference(&holds);
+        // Of a stream that nobody here has heard of nothing comes: who tells of it would have been waited for.
+        let comes = |dot: &Dot| self.routes.comes(dot.site, dot.stream, false);
+        let missing: Clock = beside.difference(&holds).iter().filter(comes).collect();
         if !missing.is_empty() {
             let missing = missing.difference(&here.clock());
             if !missing.is_empty() {

@@ -4,6 +4,7 @@
 //! too. What stays for another reason than a refusal, and was perhaps seen by the author of what goes, stands in `beside`: the receiver must hold it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::context::EpochRecord;
@@ -13,6 +14,7 @@ use crate::id::{Dot, Run, Seq, SiteId};
 use crate::page::LaneKey;
 use crate::sync::filter::Flow;
 use crate::sync::message::{Accept, Hello};
+use crate::sync::routes::Routes;
 
 /// What is shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +23,12 @@ pub struct Scope {
     pub flow: Flow,
     /// The sending site.
     pub own: SiteId,
-    /// Whether only lanes of the sending site are shipped, of any of its runs.
-    pub own_only: bool,
     /// The receiver and its run, whose lanes nobody can bring it.
     pub receiver: (SiteId, Run),
     /// Whose events the receiver takes here.
     pub receiver_accepts: Accept,
-    /// What the receiver takes, from anyone.
-    pub receiver_takes: Vec<Flow>,
+    /// Whose events are forwarded, and what comes to the receiver at all.
+    pub routes: Arc<Routes>,
     /// Lanes of which nothing is shipped from this seq on, since the receiver refused it.
     pub blocked: BTreeMap<LaneKey, Seq>,
     /// Which transactions are held back for a moment, since the receiver gets such elsewhere.
@@ -127,21 +127,12 @@ impl Scope {
     /// What flows from the site that said `mine` to the one that said `theirs`. `known_streams` are the names of all streams that the former knows of.
     pub fn new<S: AsRef<str>>(mine: &Hello, theirs: &Hello, known_streams: &[S]) -> Scope {
         let flow = Flow { push: mine.push.clone(), pull: theirs.pull.clone() };
-        let back = Flow { push: theirs.push.clone(), pull: mine.pull.clone() };
-        let takes = |hello: &Hello, from_the_other: &Flow, name: &str| {
-            from_the_other.matches(name) || hello.takes.iter().any(|flow| flow.matches(name))
-        };
-        let mut known = known_streams.iter().map(AsRef::as_ref);
-        // It may forward only if it holds the causes of what it forwards in all that the receiver takes.
-        let may_forward =
-            theirs.accept == Accept::Any && known.all(|name| takes(mine, &back, name) || !takes(theirs, &flow, name));
         Scope {
-            receiver_takes: theirs.takes.iter().chain([&flow]).cloned().collect(),
             flow,
             own: mine.site,
-            own_only: !may_forward,
             receiver: (theirs.site, theirs.run),
             receiver_accepts: theirs.accept,
+            routes: Arc::new(Routes::new(mine, theirs, known_streams)),
             blocked: BTreeMap::new(),
             hold: None,
         }
@@ -150,17 +141,25 @@ impl Scope {
     /// Whether a lane, of the stream of this name, is shipped. What the receiver's site wrote in earlier runs and has lost comes back also from one that
     /// forwards nothing else, if the receiver accepts it.
     pub fn ships(&self, stream_name: &str, lane: &LaneKey) -> bool {
-        let returns = lane.site == self.receiver.0 && self.receiver_accepts == Accept::Any;
-        let may_ship = !self.own_only || lane.site == self.own || returns;
-        may_ship && !self.is_receivers(lane) && self.flow.matches(stream_name)
+        let is_forwarded =
+            self.receiver_accepts == Accept::Any && (lane.site == self.receiver.0 || self.routes.forwards(lane.site));
+        (lane.site == self.own || is_forwarded) && !self.is_receivers(lane) && self.flow.matches(stream_name)
     }
 
-    /// Whether the receiver takes a lane that is not shipped here, and so must hold of it what authors of shipped events may have seen.
+    /// Whether a lane is not shipped here, and may yet come to the receiver otherwise.
     pub fn beside(&self, stream_name: &str, lane: &LaneKey) -> bool {
+        !self.ships(stream_name, lane) && self.awaits(lane)
+    }
+
+    /// Whether a lane that is not shipped from here may yet come to the receiver, which so must hold of it what authors of shipped events may have seen.
+    pub fn awaits(&self, lane: &LaneKey) -> bool {
         // What the receiver's own site has lost it may never get back, and waits for nobody.
-        !self.ships(stream_name, lane)
-            && lane.site != self.receiver.0
-            && self.receiver_takes.iter().any(|flow| flow.matches(stream_name))
+        lane.site != self.receiver.0 && self.routes.comes(lane.site, lane.stream, true)
+    }
+
+    /// Whether there may be causes of what is shipped that the sender does not hold.
+    pub fn has_unheld(&self) -> bool {
+        matches!(*self.routes, Routes::Known(_))
     }
 
     /// What a run writes it holds. What an earlier run wrote may be lost.

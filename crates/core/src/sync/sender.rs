@@ -16,7 +16,9 @@ use crate::page::LaneKey;
 use crate::sync::bases::Bases;
 use crate::sync::has_come;
 use crate::sync::message::{Hello, Outcome, Receipt};
+use crate::sync::routes::Routes;
 use crate::sync::scope::{Hold, Page, Query, Range, Scope};
+use crate::sync::ways::Ways;
 
 /// About how many bytes a bundle has before compression.
 pub const BUNDLE_BYTES: u64 = 1 << 20;
@@ -133,6 +135,17 @@ impl Sender {
     pub fn streams<S: AsRef<str>>(&mut self, known_streams: &[S]) {
         let scope = Scope::new(&self.mine, &self.theirs, known_streams);
         self.scope = Scope { blocked: std::mem::take(&mut self.scope.blocked), ..scope };
+    }
+
+    /// Whether the site that said `mine` is to say another hello, now that it knows of these ways. Where all are open it makes no difference.
+    pub fn is_outdated(&self, ways: &Ways) -> bool {
+        let is_open = ways.is_open() && self.mine.ways.is_open();
+        !is_open && !ways.says_as_much_as(&self.mine.ways)
+    }
+
+    /// What goes the other way.
+    pub fn routes_back<S: AsRef<str>>(&self, known_streams: &[S]) -> Routes {
+        Routes::new(&self.theirs, &self.mine, known_streams)
     }
 
     /// There may be something new to read.

@@ -46,7 +46,7 @@ impl Session {
     pub(super) fn new(mine: &Hello, theirs: Hello, known_streams: &[String]) -> Session {
         Session {
             sender: Sender::new(mine, &theirs, known_streams),
-            receiver: Receiver::new(mine, &theirs),
+            receiver: Receiver::new(mine, &theirs, known_streams),
             theirs: Hello { clock: Clock::new(), ..theirs },
             ready: None,
             arrived: VecDeque::new(),
@@ -60,6 +60,11 @@ impl Session {
             pull_at: None,
             retry_at: None,
         }
+    }
+
+    pub(super) fn streams<S: AsRef<str>>(&mut self, known_streams: &[S]) {
+        self.sender.streams(known_streams);
+        self.receiver.set_routes(self.sender.routes_back(known_streams));
     }
 
     pub(super) fn receipt(&mut self, receipt: &Receipt, now_ms: u64) {

@@ -189,7 +189,8 @@ pub struct Direction {
 impl Direction {
     pub fn new(from: &Site, to: &Site) -> Direction {
         let (mine, theirs) = (from.hello(), to.hello());
-        let (sender, receiver) = (Sender::new(&mine, &theirs, &all_streams()), Receiver::new(&theirs, &mine));
+        let (sender, receiver) =
+            (Sender::new(&mine, &theirs, &all_streams()), Receiver::new(&theirs, &mine, &all_streams()));
         Direction { sender, receiver, from: from.id }
     }
 

@@ -12,6 +12,7 @@ use gundb_core::sync::filter::{Filter, Flow};
 use gundb_core::sync::message::{Accept, Hello, PROTOCOL};
 use gundb_core::sync::receiver::{Delivery, Here, Stage};
 use gundb_core::sync::scope::{Gate, Page, Query, Range, Scope};
+use gundb_core::sync::ways::{Way, Word};
 use gundb_core::*;
 use uuid::Uuid;
 
@@ -98,6 +99,9 @@ impl Site {
     }
 
     pub fn hello(&self) -> Hello {
+        // There are others, whom it has not met.
+        let flow = Flow { push: Filter::all(), pull: self.filter.clone() };
+        let word = Word { version: 1, ways: vec![Way { from: None, flow, accept: Accept::Any }] };
         Hello {
             protocol: (PROTOCOL, PROTOCOL),
             software: "test".to_owned(),
@@ -106,8 +110,8 @@ impl Site {
             name: format!("site {}", self.id),
             push: Filter::all(),
             pull: self.filter.clone(),
-            takes: vec![Flow { push: Filter::all(), pull: self.filter.clone() }],
             accept: self.accept,
+            ways: [(self.id, word)].into_iter().collect(),
             clock: self.clock(),
             bundle_bytes_max: 1 << 20,
             now_ms: self.now_ms,

@@ -3,6 +3,7 @@
 use gundb_core::bundle::{Bundle, EpochPart, From, Part};
 use gundb_core::sync::filter::{Filter, Flow};
 use gundb_core::sync::message::{Accept, Hello, Outcome, Receipt, Refused};
+use gundb_core::sync::ways::{Way, Ways, Word};
 use gundb_core::{Chain, Epoch, Event, Hlc, Run, SEQ_MAX, Transaction};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -108,8 +109,15 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
     let accept = prop_oneof![Just(Accept::Own), Just(Accept::Any)];
     let who = (any_site(), any_run(), any_text(), any_text());
     let rest = (any_clock(), any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
-    (who, any_filter(), any_filter(), vec(flow, 0..3), accept, rest).prop_map(
-        |((site, run, name, software), push, pull, takes, accept, (clock, bundle_bytes_max, now_ms, a, b))| Hello {
+    let way = (proptest::option::of(any_site()), flow, accept.clone());
+    let way = way.prop_map(|(from, flow, accept)| Way { from, flow, accept });
+    let word = (1..=SEQ_MAX, vec(way, 0..3)).prop_map(|(version, mut ways)| {
+        ways.sort();
+        Word { version, ways }
+    });
+    let ways = vec((any_site(), word), 0..3).prop_map(Ways::from_iter);
+    (who, any_filter(), any_filter(), ways, accept, rest).prop_map(
+        |((site, run, name, software), push, pull, ways, accept, (clock, bundle_bytes_max, now_ms, a, b))| Hello {
             protocol: (a.min(b), a.max(b)),
             software,
             site,
@@ -117,8 +125,8 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
             name,
             push,
             pull,
-            takes,
             accept,
+            ways,
             clock,
             bundle_bytes_max,
             now_ms,

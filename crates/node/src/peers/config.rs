@@ -2,14 +2,15 @@
 //!
 //! What must always hold here: no secret stands in it, only the names of files that hold one; a word that is not understood is an error, never passed over.
 
-use gundb_core::store::Terms;
-use gundb_core::sync::filter::{Filter, FilterError, Flow};
+use gundb_core::store::{Link, Terms};
+use gundb_core::sync::filter::{Filter, FilterError};
 use gundb_core::sync::message::Accept;
 use gundb_core::sync::sender::BUNDLE_BYTES;
 use gundb_transport::url::{PeerUrl, UrlError, host_and_port};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The file's name in a store's directory.
@@ -252,10 +253,12 @@ impl Config {
     /// What is agreed with a peer.
     pub fn terms_of(&self, peer: &Peer) -> Result<Terms, ConfigError> {
         Ok(Terms {
+            link: peer_link(peer),
+            is_dialled: true,
             push: filter(&peer.name, &peer.push)?,
             pull: filter(&peer.name, &peer.pull)?,
-            takes: self.takes(&peer.name)?,
             accept: peer.accept.into(),
+            links: self.links()?,
             bundle_bytes_max: peer.bundle_bytes.unwrap_or(BUNDLE_BYTES).clamp(64 << 10, 64 << 20),
             compression: peer.compression.unwrap_or(1).clamp(0, 19),
         })
@@ -264,27 +267,29 @@ impl Config {
     /// What is agreed with one who dials in: what it brings is taken, what it takes is sent.
     pub fn terms_of_grant(&self, grant: &Grant) -> Result<Terms, ConfigError> {
         Ok(Terms {
+            link: grant_link(grant),
+            is_dialled: false,
             push: filter(&grant.name, &grant.pull)?,
             pull: filter(&grant.name, &grant.push)?,
-            takes: self.takes(&grant.name)?,
             accept: grant.accept.into(),
+            links: self.links()?,
             bundle_bytes_max: BUNDLE_BYTES,
             compression: 1,
         })
     }
 
-    /// What is taken from others than this one. What they send is theirs to say.
-    fn takes(&self, but: &str) -> Result<Vec<Flow>, ConfigError> {
-        let peers = self.peers.iter().filter(|peer| !peer.paused).map(|peer| (&peer.name, &peer.pull));
-        let grants = self.grants.iter().filter(|grant| grant.peer).map(|grant| (&grant.name, &grant.push));
-        let mut takes = Vec::new();
-        for (name, patterns) in peers.chain(grants).filter(|(name, _)| *name != but) {
-            let flow = Flow { push: Filter::all(), pull: filter(name, patterns)? };
-            if !takes.contains(&flow) {
-                takes.push(flow);
-            }
+    /// All links by which events may come.
+    fn links(&self) -> Result<Arc<Vec<Link>>, ConfigError> {
+        let mut links = Vec::new();
+        for peer in self.peers.iter().filter(|peer| !peer.paused) {
+            let pull = filter(&peer.name, &peer.pull)?;
+            links.push(Link { name: peer_link(peer), pull, accept: peer.accept.into(), is_dialled: true });
         }
-        Ok(takes)
+        for grant in self.grants.iter().filter(|grant| grant.peer) {
+            let pull = filter(&grant.name, &grant.push)?;
+            links.push(Link { name: grant_link(grant), pull, accept: grant.accept.into(), is_dialled: false });
+        }
+        Ok(Arc::new(links))
     }
 
     /// The longest pause between attempts.
@@ -331,6 +336,15 @@ impl From<Accepts> for Accept {
             Accepts::Any => Accept::Any,
         }
     }
+}
+
+/// What the link to a peer is known by: a grant may have the name of a peer.
+fn peer_link(peer: &Peer) -> String {
+    format!("peer {}", peer.name)
+}
+
+fn grant_link(grant: &Grant) -> String {
+    format!("grant {}", grant.name)
 }
 
 fn filter(name: &str, patterns: &[String]) -> Result<Filter, ConfigError> {

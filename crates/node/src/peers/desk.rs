@@ -1,10 +1,11 @@
 //! What a site does for a peer that couriers go to: says what it holds, gives bundles, takes them in. A store does it by what is agreed with the peer.
 
 use gundb_core::bundle::{Bundle, WireLimits, encode_bundle};
-use gundb_core::store::{Counts, Export, Origin, SessionError, Store, StoreError, Terms, take_in};
+use gundb_core::store::{Counts, Export, Origin, SessionError, Store, StoreError, Terms, open_kept, take_in};
 use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::{Accept, Hello};
 use gundb_core::sync::scope::Scope;
+use gundb_core::sync::ways::Ways;
 use gundb_core::{Clock, SiteId, StreamId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -16,6 +17,9 @@ const LEVEL: i32 = 6;
 pub trait Desk {
     /// What is said to the peer now.
     fn hello(&self, now_ms: u64) -> Result<Hello, StoreError>;
+
+    /// Hears what the peer said.
+    fn hear(&self, theirs: &Hello) -> Result<(), SessionError>;
 
     /// The names of all streams that are kept here or were declared, by id.
     fn known_streams(&self) -> Result<BTreeMap<StreamId, String>, StoreError>;
@@ -55,7 +59,7 @@ fn unheard(mine: &Hello) -> Hello {
         site: SiteId(Uuid::nil()),
         push: Filter::all(),
         pull: Filter::all(),
-        takes: Vec::new(),
+        ways: Ways::default(),
         accept: Accept::Own,
         clock: Clock::new(),
         ..mine.clone()
@@ -73,6 +77,16 @@ pub(super) struct StoreDesk<'a> {
 impl Desk for StoreDesk<'_> {
     fn hello(&self, now_ms: u64) -> Result<Hello, StoreError> {
         self.terms.hello(self.store, now_ms)
+    }
+
+    fn hear(&self, theirs: &Hello) -> Result<(), SessionError> {
+        let before = self.store.links()?;
+        self.terms.hear(self.store, theirs)?;
+        if self.store.links()? != before {
+            // What was waited for may be known never to come.
+            open_kept(self.store, &self.origin, &self.limits, &mut Counts::default())?;
+        }
+        Ok(())
     }
 
     fn known_streams(&self) -> Result<BTreeMap<StreamId, String>, StoreError> {

@@ -217,7 +217,11 @@ impl Post {
         if Frame::read(bytes)?.kind == Kind::Hello {
             let word = decode_hello(bytes, &self.limits)?;
             mine.agree(&word).map_err(TakeError::Mismatch)?;
-            if self.words.hear(word) {
+            let is_news = self.words.hear(word);
+            if let Some(word) = self.words.last() {
+                desk.hear(word)?;
+            }
+            if is_news {
                 // It says itself now what has come.
                 self.sent = None;
                 // What it could not bring before it perhaps can now.

@@ -3,9 +3,11 @@
 use gundb_core::store::{Store, StoreError};
 use gundb_core::sync::filter::{Filter, Flow, SYSTEM_STREAM};
 use gundb_core::sync::message::Accept;
+use gundb_core::sync::routes::Routes;
 use gundb_core::sync::scope::{Page, Query, Scope};
 use gundb_core::{Clock, Event, SiteId, StreamId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// About how many bytes a page has; one transaction that is larger is a page all the same.
@@ -28,11 +30,10 @@ pub fn read(store: &dyn Store, after: Clock, may: &Filter, wanted: &Filter) -> R
     let scope = Scope {
         flow: Flow { push: may.clone(), pull: wanted.clone() },
         own: own.site,
-        own_only: false,
         // An application is no site, and holds nothing by itself.
         receiver: (SiteId(Uuid::nil()), own.run),
         receiver_accepts: Accept::Any,
-        receiver_takes: Vec::new(),
+        routes: Arc::new(Routes::Unspoken),
         blocked: BTreeMap::new(),
         hold: None,
     };

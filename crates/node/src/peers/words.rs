@@ -23,13 +23,13 @@ impl Words {
         }
         match &mut self.last {
             Some(last) if (last.site, last.run) == (word.site, word.run) => {
-                let clock = last.clock.join(&word.clock);
+                let (clock, ways) = (last.clock.join(&word.clock), last.ways.join(&word.ways));
                 let is_new = clock != last.clock;
                 // What it takes and sends it may have changed; the younger word decides.
                 if word.now_ms >= last.now_ms {
                     *last = word;
                 }
-                last.clock = clock;
+                (last.clock, last.ways) = (clock, ways);
                 is_new
             }
             Some(_) if is_known => false,

@@ -38,10 +38,11 @@ mod writer;
 pub mod writing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use gundb_core::store::Links;
 use gundb_core::sync::filter::SYSTEM_STREAM;
 use gundb_core::{Clock, SiteId};
 use redb::{Builder, ConcurrencyMode, Database, ReadableDatabase, StorageBackend};
@@ -57,6 +58,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::look::{Look, Moment, WriteTables};
 use crate::store::memory::Memory;
 use crate::store::sound::sound;
+use crate::store::sync::kept_links;
 use crate::store::tables::STREAM;
 use crate::store::witness::Witness;
 use crate::store::writer::{File, Open, Shared, Thread, Writer};
@@ -87,6 +89,8 @@ pub struct Edge {
     pub(crate) writer: Writer,
     thread: Option<JoinHandle<()>>,
     /// The file, where there is one.
+    /// What is remembered of the site's links.
+    links: Mutex<Arc<Links>>,
     file: Option<PathBuf>,
 }
 
@@ -145,10 +149,11 @@ impl Edge {
                 let moment = Moment::open(&database.begin_read()?)?;
                 check_format(&moment)?;
                 let memory = Memory::load(&moment, |_| true)?;
+                let links = kept_links(&moment)?;
                 let shared = Arc::new(Shared::new(File::Read(database), &memory));
                 let writer = Writer::new(channel().0);
                 writer.stop();
-                Ok(Edge { shared, writer, thread: None, file: Some(file) })
+                Ok(Edge { shared, writer, links, thread: None, file: Some(file) })
             }
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => Err(redb::DatabaseError::DatabaseAlreadyOpen.into()),
             Err(_) => Edge::open(directory, options),
@@ -166,6 +171,7 @@ impl Edge {
         check_format(&moment)?;
         let last = witness.take();
         let memory = Memory::load(&moment, |word| last == Some(*word))?;
+        let links = kept_links(&moment)?;
         drop(moment);
         let shared = Arc::new(Shared::new(File::Write(database), &memory));
         let (sender, receiver) = channel();
@@ -173,7 +179,7 @@ impl Edge {
         let thread = Thread { shared: shared.clone(), open, has_failed: false, memory, durability, witness };
         let thread =
             std::thread::Builder::new().name("gundb writer".to_owned()).spawn(move || thread.run(&receiver))?;
-        Ok(Edge { shared, writer: Writer::new(sender), thread: Some(thread), file: None })
+        Ok(Edge { shared, writer: Writer::new(sender), links, thread: Some(thread), file: None })
     }
 
     /// Gives back what the file of a store that nobody has open no longer uses. Says how many bytes it had, and has.

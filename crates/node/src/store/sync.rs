@@ -1,10 +1,10 @@
 //! The store as sessions and couriers see it.
 
 use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gundb_core::apply::Verdict;
-use gundb_core::store::{Identity, Letter, LetterId, Listener, Origin, Store, StoreError, read};
+use gundb_core::store::{Identity, Letter, LetterId, Links, Listener, Origin, Store, StoreError, read};
 use gundb_core::sync::receiver::{Delivery, Stage};
 use gundb_core::sync::scope::{Page, Query};
 use gundb_core::{Clock, StreamId};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::store::look::Look;
 use crate::store::tables::letter_bytes;
 use crate::store::writer::Shown;
-use crate::store::{Edge, apply};
+use crate::store::{Edge, apply, words};
 
 impl Store for Edge {
     fn identity(&self) -> Result<Identity, StoreError> {
@@ -47,6 +47,26 @@ impl Store for Edge {
     fn stage(&self, origin: &Origin, stage: Stage) -> Result<(), StoreError> {
         let origin = origin.clone();
         Ok(self.writer.call(true, move |writing| apply::stage(writing, &origin, stage.clone()))?)
+    }
+
+    fn links(&self) -> Result<Arc<Links>, StoreError> {
+        Ok(self.links.lock().map_err(poisoned)?.clone())
+    }
+
+    fn change_links(&self, change: &mut dyn FnMut(&mut Links)) -> Result<Arc<Links>, StoreError> {
+        let mut links = self.links.lock().map_err(poisoned)?;
+        let mut changed = (**links).clone();
+        change(&mut changed);
+        if changed != **links {
+            let bytes = changed.encode();
+            self.writer.call(true, move |writing| {
+                writing.change();
+                writing.tables.meta.insert(words::LINKS, bytes.as_slice())?;
+                Ok(())
+            })?;
+            *links = Arc::new(changed);
+        }
+        Ok(links.clone())
     }
 
     fn waiting(&self) -> Result<Clock, StoreError> {
@@ -90,6 +110,16 @@ impl Store for Edge {
     fn listen(&self, listener: Weak<Listener>) {
         self.shared.listen(listener);
     }
+}
+
+fn poisoned<T>(_: PoisonError<T>) -> StoreError {
+    StoreError::Unavailable("what is remembered of links was lost in a panic: open the store anew".into())
+}
+
+/// What is remembered of a store's links.
+pub(super) fn kept_links(look: &impl Look) -> Result<Mutex<Arc<Links>>> {
+    let kept = look.meta(words::LINKS)?.map(|bytes| Links::decode(&bytes, &apply::limits()));
+    Ok(Mutex::new(Arc::new(kept.transpose().map_err(Error::damaged)?.unwrap_or_default())))
 }
 
 impl Edge {

@@ -12,6 +12,8 @@ pub const RUN: &str = "run";
 pub const EPOCH: &str = "epoch";
 /// The number of the last bundle that was carried from here.
 pub const BUNDLE: &str = "bundle";
+/// What is remembered of the site's links.
+pub const LINKS: &str = "links";
 /// The last group that was given to a stream or a view.
 pub const GROUP: &str = "group";
 

@@ -2,7 +2,7 @@
 
 use gundb_core::apply::{Bounds, Incoming, LaneHead, Receiver, Untaken, Verdict};
 use gundb_core::store::{
-    Head, Here, Identity, Letter, LetterId, Listener, Origin, Plan, Snapshot, Store, StoreError, plan, read,
+    Head, Here, Identity, Letter, LetterId, Links, Listener, Origin, Plan, Snapshot, Store, StoreError, plan, read,
 };
 use gundb_core::sync::receiver::{Delivery, Stage};
 use gundb_core::sync::scope::{Page, Query};
@@ -29,6 +29,7 @@ pub struct Site {
     streams: BTreeMap<StreamId, String>,
     spans: BTreeMap<TransactionId, Hlc>,
     waiting: Vec<Incoming>,
+    links: Links,
     staged: BTreeMap<String, (TransactionId, Vec<Event>, Vec<EpochRecord>)>,
     letters: BTreeMap<LetterId, Letter>,
     bundle: u64,
@@ -59,6 +60,7 @@ impl MemoryStore {
             streams,
             spans: BTreeMap::new(),
             waiting: Vec::new(),
+            links: Links::default(),
             staged: BTreeMap::new(),
             letters: BTreeMap::new(),
             bundle: 0,
@@ -289,6 +291,16 @@ impl Store for MemoryStore {
         staged.1.extend(stage.events);
         staged.2.extend(stage.epochs);
         Ok(())
+    }
+
+    fn links(&self) -> Result<Arc<Links>, StoreError> {
+        Ok(Arc::new(self.site().links.clone()))
+    }
+
+    fn change_links(&self, change: &mut dyn FnMut(&mut Links)) -> Result<Arc<Links>, StoreError> {
+        let mut site = self.site();
+        change(&mut site.links);
+        Ok(Arc::new(site.links.clone()))
     }
 
     fn waiting(&self) -> Result<Clock, StoreError> {

@@ -39,6 +39,11 @@ impl Desk for HomeDesk {
         decode_hello(&bytes, &self.limits).map_err(broken)
     }
 
+    /// The database hears it with what is noted of the peer.
+    fn hear(&self, _: &Hello) -> Result<(), SessionError> {
+        Ok(())
+    }
+
     fn known_streams(&self) -> Result<BTreeMap<StreamId, String>, StoreError> {
         let names = self.ask(self.caller.known_streams())?;
         Ok(names.into_iter().map(|name| (StreamId::of_name(&name), name)).collect())

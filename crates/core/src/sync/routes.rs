@@ -1,0 +1,293 @@
+//! What goes from one site to another, and what comes to that at all: by author, from what is known of the ways.
+//!
+//! Events that an author writes in a stream *may come* to a site from the author, where the stream flows from it, or from anybody to whom they may come
+//! and from whom the stream flows, where anybody's are taken. They *come* likewise, but by a site that is not their author only if all streams of the
+//! author that may come to the receiver come to it: else it could bring an event without knowing of its causes in the author's own streams.
+//!
+//! What must always hold here: where something is not known, more may come, and less is forwarded. A site that was not heard of yet may have everything,
+//! and cannot be relied on for anything. Of an author from whom no way leads here, such as one that is no peer any more,
+//! nothing new comes; what it wrote before is forwarded by who takes all streams that the receiver takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{SiteId, StreamId};
+use crate::sync::filter::Flow;
+use crate::sync::message::{Accept, Hello};
+use crate::sync::ways::{Way, Ways, Word};
+
+/// What goes from one site to another, and what comes to that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routes {
+    /// Every way is open: everybody gets everything.
+    Open,
+    /// All that flows goes, and of what does not nothing is said.
+    Unspoken,
+    /// It differs.
+    Known(Known),
+}
+
+/// What goes, and comes, where ways differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// By author; one that is not there is not known.
+    authors: BTreeMap<SiteId, Author>,
+    /// What is forwarded of authors that are not known.
+    forwards_others: bool,
+    /// The streams in which such authors may have written what yet comes to the receiver.
+    others_come: BTreeSet<StreamId>,
+    /// The streams whose names are known.
+    named: BTreeSet<StreamId>,
+}
+
+/// What is known of an author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Author {
+    /// Whether the sender may forward what it wrote.
+    is_forwarded: bool,
+    /// The streams in which what it wrote may yet come to the receiver.
+    comes: BTreeSet<StreamId>,
+}
+
+impl Routes {
+    /// From the site that said `mine` to the one that said `theirs`; `names` are those of all streams that are known to either.
+    pub fn new<S: AsRef<str>>(mine: &Hello, theirs: &Hello, names: &[S]) -> Routes {
+        Routes::between(mine.site, theirs.site, &met(mine, theirs), names)
+    }
+
+    /// What comes to a site at all, by what it knows.
+    pub fn to<S: AsRef<str>>(site: SiteId, ways: &Ways, names: &[S]) -> Routes {
+        Routes::between(site, site, ways, names)
+    }
+
+    /// What goes from one site to another, by what a third knows.
+    pub fn between<S: AsRef<str>>(from: SiteId, to: SiteId, ways: &Ways, names: &[S]) -> Routes {
+        if ways.is_open() {
+            return Routes::Open;
+        }
+        let map = Map::new(ways, names);
+        let (Some(from), Some(to)) = (map.index(from), map.index(to)) else { return Routes::Open };
+        let mut known = Known {
+            authors: BTreeMap::new(),
+            forwards_others: map.taken(to).is_within(&map.taken(from)),
+            others_come: if map.is_whole(to) { BTreeSet::new() } else { map.streams(&map.taken(to)) },
+            named: map.named.keys().copied().collect(),
+        };
+        for (author, site) in map.sites.iter().enumerate() {
+            let reach = map.reach(author);
+            let at = |relation: &[Streams], place: usize| relation.get(place).cloned().unwrap_or_default();
+            let is_forwarded = at(&reach.may_at_most, to).is_within(&at(&reach.come_at_least, from));
+            known.authors.insert(*site, Author { is_forwarded, comes: map.streams(&at(&reach.come_at_most, to)) });
+        }
+        Routes::Known(known)
+    }
+
+    /// Whether the sender may forward what a site wrote, to one that takes anybody's events.
+    pub fn forwards(&self, author: SiteId) -> bool {
+        let Routes::Known(known) = self else { return true };
+        known.authors.get(&author).map_or(known.forwards_others, |author| author.is_forwarded)
+    }
+
+    /// Whether what a site wrote in a stream may yet come to the receiver. `unnamed` is the answer for a stream whose name is not known.
+    pub fn comes(&self, author: SiteId, stream: StreamId, unnamed: bool) -> bool {
+        match self {
+            Routes::Open => true,
+            Routes::Unspoken => false,
+            Routes::Known(known) if !known.named.contains(&stream) => unnamed,
+            Routes::Known(known) => {
+                known.authors.get(&author).map_or(&known.others_come, |author| &author.comes).contains(&stream)
+            }
+        }
+    }
+}
+
+/// What is known of the ways once two sites have said their hellos: of each what it said itself, and of what goes between them what both said now.
+fn met(mine: &Hello, theirs: &Hello) -> Ways {
+    let mut ways = mine.ways.join(&theirs.ways);
+    for (to, from) in [(mine, theirs), (theirs, mine)] {
+        let known = to.ways.ways_to(to.site).iter().chain(if to.site == from.site {
+            from.ways.ways_to(from.site)
+        } else {
+            &[]
+        });
+        let mut word = Word { version: 1, ways: known.cloned().collect() };
+        let flow = Flow { push: from.push.clone(), pull: to.pull.clone() };
+        word.ways.push(Way { from: Some(from.site), flow, accept: to.accept });
+        if to.site == from.site {
+            word.ways.extend(ways.ways_to(to.site).iter().cloned());
+        }
+        ways.set(to.site, word);
+    }
+    ways
+}
+
+/// A set of streams, each a bit: those that all filters treat alike are one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Streams(Vec<u64>);
+
+impl Streams {
+    fn insert(&mut self, at: usize) {
+        if self.0.len() <= at / 64 {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(at / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word & 1 << (at % 64) != 0)
+    }
+
+    fn is_within(&self, other: &Streams) -> bool {
+        self.0.iter().enumerate().all(|(at, word)| word & !other.0.get(at).copied().unwrap_or(0) == 0)
+    }
+
+    fn both(&self, other: &Streams) -> Streams {
+        Streams(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    /// Takes in another; whether that was more.
+    fn take_in(&mut self, other: &Streams) -> bool {
+        let grows = !other.is_within(self);
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
+        grows
+    }
+}
+
+/// A way, by the places of its ends.
+struct Edge {
+    /// None where nobody knows who it is.
+    from: Option<usize>,
+    to: usize,
+    any: bool,
+    flows: Streams,
+}
+
+/// All sites, and all ways.
+struct Map {
+    sites: Vec<SiteId>,
+    /// Whether a site's word is known.
+    is_known: Vec<bool>,
+    edges: Vec<Edge>,
+    /// All streams.
+    all: Streams,
+    /// Which bit a stream is.
+    named: BTreeMap<StreamId, usize>,
+}
+
+/// What may come, and what comes, to each site: by what is known at least, or by what may be at most.
+struct Reach {
+    may_at_most: Vec<Streams>,
+    come_at_least: Vec<Streams>,
+    come_at_most: Vec<Streams>,
+}
+
+impl Map {
+    fn new<S: AsRef<str>>(ways: &Ways, names: &[S]) -> Map {
+        let ends = ways.iter().flat_map(|(to, word)| word.ways.iter().filter_map(|way| way.from).chain([to]));
+        let sites: Vec<SiteId> = ends.collect::<BTreeSet<_>>().into_iter().collect();
+        let flows: Vec<&Flow> = ways.iter().flat_map(|(_, word)| word.ways.iter().map(|way| &way.flow)).collect();
+        let mut distinct = flows.clone();
+        distinct.sort();
+        distinct.dedup();
+        let (mut classes, mut named) = (BTreeMap::<Vec<bool>, usize>::new(), BTreeMap::new());
+        for name in names.iter().map(AsRef::as_ref).chain([crate::sync::filter::SYSTEM_STREAM]) {
+            let class: Vec<bool> = distinct.iter().map(|flow| flow.matches(name)).collect();
+            let next = classes.len();
+            named.insert(StreamId::of_name(name), *classes.entry(class).or_insert(next));
+        }
+        let (mut all, mut of_flow) = (Streams::default(), vec![Streams::default(); distinct.len()]);
+        for (class, bit) in &classes {
+            all.insert(*bit);
+            of_flow.iter_mut().zip(class).filter(|(_, flows)| **flows).for_each(|(streams, _)| streams.insert(*bit));
+        }
+        let place = |site: SiteId| sites.binary_search(&site).ok();
+        let edge = |to: SiteId, way: &Way| {
+            let flows = distinct.binary_search(&&way.flow).ok().and_then(|at| of_flow.get(at)).cloned();
+            Some(Edge {
+                from: way.from.and_then(place),
+                to: place(to)?,
+                any: way.accept == Accept::Any,
+                flows: flows.unwrap_or_default(),
+            })
+        };
+        let edges = ways.iter().flat_map(|(to, word)| word.ways.iter().filter_map(move |way| edge(to, way))).collect();
+        let is_known = sites.iter().map(|site| ways.knows(*site)).collect();
+        Map { sites, is_known, edges, all, named }
+    }
+
+    fn index(&self, site: SiteId) -> Option<usize> {
+        self.sites.binary_search(&site).ok()
+    }
+
+    fn streams(&self, streams: &Streams) -> BTreeSet<StreamId> {
+        self.named.iter().filter(|(_, bit)| streams.has(**bit)).map(|(stream, _)| *stream).collect()
+    }
+
+    /// What a site takes from anybody.
+    fn taken(&self, to: usize) -> Streams {
+        let mut taken = Streams::default();
+        self.edges.iter().filter(|edge| edge.to == to).for_each(|edge| {
+            taken.take_in(&edge.flows);
+        });
+        taken
+    }
+
+    /// Whether all are known from whom something comes to a site.
+    fn is_whole(&self, to: usize) -> bool {
+        let (mut reached, mut next) = (BTreeSet::from([to]), vec![to]);
+        while let Some(site) = next.pop() {
+            if !self.is_known.get(site).is_some_and(|known| *known) {
+                return false;
+            }
+            for edge in self.edges.iter().filter(|edge| edge.to == site) {
+                let Some(from) = edge.from else { return false };
+                if edge.any && reached.insert(from) {
+                    next.push(from);
+                }
+            }
+        }
+        true
+    }
+
+    fn reach(&self, author: usize) -> Reach {
+        let may_at_least = self.spread(author, false, |_, _| true);
+        let may_at_most = self.spread(author, true, |_, _| true);
+        let within =
+            |may: &[Streams], edge: &Edge, held: &Streams| may.get(edge.to).is_some_and(|may| may.is_within(held));
+        let come_at_least = self.spread(author, false, |edge, held| within(&may_at_most, edge, held));
+        let come_at_most = self.spread(author, true, |edge, held| within(&may_at_least, edge, held));
+        Reach { may_at_most, come_at_least, come_at_most }
+    }
+
+    /// What an author wrote, at each site: it goes on from site to site until it is nowhere new. `unknown`: whether who is not known has it all.
+    fn spread(&self, author: usize, unknown: bool, forwards: impl Fn(&Edge, &Streams) -> bool) -> Vec<Streams> {
+        let begins = |(site, known): (usize, &bool)| {
+            if site == author || unknown && !known { self.all.clone() } else { Streams::default() }
+        };
+        let mut held: Vec<Streams> = self.is_known.iter().enumerate().map(begins).collect();
+        let mut grows = true;
+        while grows {
+            grows = false;
+            for edge in &self.edges {
+                let at_source = match edge.from {
+                    Some(from) => held.get(from).cloned().unwrap_or_default(),
+                    None if unknown => self.all.clone(),
+                    None => continue,
+                };
+                let is_own = edge.from.is_none() || edge.from == Some(author);
+                if !(is_own || edge.any && forwards(edge, &at_source)) {
+                    continue;
+                }
+                let brought = at_source.both(&edge.flows);
+                if let Some(at) = held.get_mut(edge.to) {
+                    grows |= at.take_in(&brought);
+                }
+            }
+        }
+        held
+    }
+}
