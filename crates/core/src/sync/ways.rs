@@ -6,11 +6,14 @@
 //! What must always hold here: of each site the latest word counts, by its version. A site whose own word comes back later than it knows of, as after its
 //! disk was put back, says its word anew, later than that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{SEQ_MAX, SiteId};
 use crate::sync::filter::Flow;
 use crate::sync::message::Accept;
+
+/// Sites and ways that are told, together. What is not told is not known, and may be anything.
+pub const WAYS_MAX: usize = 10_000;
 
 /// A way on which events come to a site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,14 +91,21 @@ impl Ways {
         self.words.values().all(|word| word.ways.iter().all(Way::is_open))
     }
 
-    /// Forgets sites from which nothing comes to this one.
+    /// Forgets sites from which nothing comes to this one, and those farthest away where there are too many.
     fn forget_apart(&mut self, own: SiteId) {
-        let (mut reached, mut next) = (BTreeSet::from([own]), vec![own]);
-        while let Some(site) = next.pop() {
-            let ways = self.ways_to(site).iter().filter(|way| site == own || way.accept == Accept::Any);
+        let (mut reached, mut next) = (BTreeSet::from([own]), VecDeque::from([own]));
+        let (mut kept, mut count) = (BTreeSet::new(), 0);
+        while let Some(site) = next.pop_front() {
+            let ways = self.ways_to(site);
+            count += 1 + ways.len();
+            if count > WAYS_MAX && site != own {
+                break;
+            }
+            kept.insert(site);
+            let ways = ways.iter().filter(|way| site == own || way.accept == Accept::Any);
             next.extend(ways.filter_map(|way| way.from).filter(|from| reached.insert(*from)));
         }
-        self.words.retain(|site, _| reached.contains(site));
+        self.words.retain(|site, _| kept.contains(site));
     }
 
     /// What a site said, and nothing where it is not known.
