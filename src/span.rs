@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::scan::{As, Scan};
 use crate::{catalog, run, spi, stream, transaction};
-use gundb_core::{Hlc, StreamId};
+use gundb_core::{Hlc, Lane, SiteId, StreamId};
 use pgrx::pg_sys;
 
 /// The last fallible moment of a transaction.
@@ -19,6 +19,15 @@ pub fn before_commit() -> Result<()> {
     }
     let database = run::database()?;
     let Some(site) = database.site() else { return Ok(()) };
+    // Commit has no snapshot of its own any more, and what is known of a stream may have to be read again.
+    spi::with_latest_snapshot(|| {
+        let (parts, greatest) = parts(&site, xact, written)?;
+        if parts.len() > 1 { catalog::record_span(&site, xact, greatest, &parts) } else { Ok(()) }
+    })
+}
+
+/// How much of a transaction stands in each stream, and its greatest stamp.
+fn parts(site: &SiteId, xact: Hlc, written: Vec<(pg_sys::Oid, Lane, u64)>) -> Result<(Vec<(StreamId, u64)>, Hlc)> {
     let mut parts: Vec<(StreamId, u64)> = Vec::new();
     let mut greatest = Hlc::MIN;
     for (table, lane, after) in written {
@@ -30,7 +39,7 @@ pub fn before_commit() -> Result<()> {
                 continue;
             }
             let stream = stream::of_relation(relation)?;
-            let head = Scan::begin(relation, stream.primary_key, As::OfNow).head(&site, lane);
+            let head = Scan::begin(relation, stream.primary_key, As::OfNow).head(site, lane);
             pg_sys::relation_close(relation, pg_sys::NoLock as i32);
             if let Some(head) = head.filter(|head| head.seq > after && head.xact == xact) {
                 greatest = greatest.max(head.hlc);
@@ -41,9 +50,5 @@ pub fn before_commit() -> Result<()> {
             }
         }
     }
-    if parts.len() > 1 {
-        // Commit has no snapshot of its own any more.
-        spi::with_latest_snapshot(|| catalog::record_span(&site, xact, greatest, &parts))?;
-    }
-    Ok(())
+    Ok((parts, greatest))
 }

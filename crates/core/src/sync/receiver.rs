@@ -17,6 +17,9 @@ use crate::sync::filter::Flow;
 use crate::sync::message::{Accept, Hello, Outcome, Receipt, Refused};
 use crate::sync::routes::Routes;
 
+/// How long a bundle waits at most, once it has come, for what others bring.
+pub const PATIENCE_MS: u64 = 50;
+
 /// What the receiving site says of itself.
 pub trait Here {
     /// What it holds now, of all its streams.
@@ -130,6 +133,19 @@ impl Receiver {
         self.routes = routes;
     }
 
+    /// Whether a bundle waits for what others bring. That may be on its way, so whoever can waits up to [`PATIENCE_MS`] before [`Receiver::check`]: else
+    /// the sender, who is told that it is early, may bring it too.
+    pub fn awaits(&self, bundle: &Bundle, here: &impl Here) -> bool {
+        let From::Session { beside, .. } = &bundle.from else { return false };
+        let needs = !beside.is_empty() && !bundle.transactions.is_empty() && self.fits(bundle).is_some();
+        needs && !self.missing(beside, &here.clock()).is_empty()
+    }
+
+    /// What is missing of what must be held beside. Of a stream that nobody here has heard of nothing comes: who tells of it would have been waited for.
+    fn missing(&self, beside: &Clock, holds: &Clock) -> Clock {
+        beside.difference(holds).iter().filter(|dot| self.routes.comes(dot.site, dot.stream, false)).collect()
+    }
+
     /// What is to be done with a bundle.
     pub fn check(&mut self, bundle: Bundle, here: &impl Here) -> Check {
         let holds = here.recent_clock();
@@ -139,9 +155,7 @@ impl Receiver {
         let Some(beside) = self.fits(&bundle) else {
             return answer(Outcome::Again(self.received.clone()), told);
         };
-        // Of a stream that nobody here has heard of nothing comes: who tells of it would have been waited for.
-        let comes = |dot: &Dot| self.routes.comes(dot.site, dot.stream, false);
-        let missing: Clock = beside.difference(&holds).iter().filter(comes).collect();
+        let missing = self.missing(beside, &holds);
         if !missing.is_empty() {
             let missing = missing.difference(&here.clock());
             if !missing.is_empty() {
