@@ -68,11 +68,11 @@ COMMENT ON COLUMN gundb.adoption.made IS 'The name of the table that was made in
 SELECT pg_catalog.pg_extension_config_dump('gundb.adoption', '');
 
 CREATE TABLE gundb.known_links (
-    known bytea
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    known  bytea
 );
-CREATE UNIQUE INDEX known_links_one ON gundb.known_links ((true));
-INSERT INTO gundb.known_links DEFAULT VALUES;
-COMMENT ON TABLE gundb.known_links IS 'One row: who was heard over which link, and by which ways events come to this site and to those from whom they come (docs/protocol.md).';
+COMMENT ON TABLE gundb.known_links IS 'One row, once there was a hello: who was heard over which link, and by which ways events come to this site and to those from whom they come (docs/protocol.md).';
+SELECT pg_catalog.pg_extension_config_dump('gundb.known_links', '');
 
 CREATE TABLE gundb.inbox (
     peer    text        NOT NULL,

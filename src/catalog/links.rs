@@ -35,6 +35,7 @@ pub fn change_links(change: impl Fn(&mut Links)) -> Result<Links> {
     }
     as_owner(|| {
         spi::connect(|spi| {
+            spi.run("INSERT INTO gundb.known_links DEFAULT VALUES ON CONFLICT DO NOTHING", &[], Mode::Latest, 0)?;
             let mut changed = read(spi, "SELECT known FROM gundb.known_links FOR UPDATE")?;
             change(&mut changed);
             let bytes: Arg = arg::of(pg_sys::BYTEAOID, Some(spi::varlena(&changed.encode())));

@@ -111,7 +111,7 @@ INSERT INTO statements (statement) VALUES
     ('SELECT gundb.courier_export(''p'', NULL, ''{}'', 1)'), ('SELECT gundb.courier_import(''p'', '''')'), ('SELECT gundb.grant_daemon(current_user)'),
     ('SELECT gundb.wait_for(''{}'')'), ('SELECT * FROM gundb.peer_status'), ('SELECT * FROM gundb.lag'), ('SELECT * FROM gundb.peer_lag()'),
     ('SELECT * FROM gundb.peer_states()'), ('SELECT * FROM gundb.clock_figures()'),
-    ('SELECT * FROM gundb.peer'), ('SELECT * FROM gundb.peer_secret'), ('SELECT * FROM gundb.peer_state'), ('SELECT * FROM gundb.inbox'),
+    ('SELECT * FROM gundb.peer'), ('SELECT * FROM gundb.peer_secret'), ('SELECT * FROM gundb.peer_state'), ('SELECT * FROM gundb.inbox'), ('SELECT * FROM gundb.known_links'),
     ('SELECT * FROM gundb.definer'), ('SELECT * FROM gundb.left_stream'), ('SELECT * FROM gundb.adoption'), ('SELECT * FROM gundb.peering'),
     ('SELECT * FROM gundb.own_run'), ('SELECT * FROM gundb.epoch'), ('SELECT * FROM gundb.consumer_state'), ('SELECT * FROM gundb.hlc_mark'),
     ('SELECT gundb.accept_pending()'), ('SELECT * FROM gundb.staged'), ('SELECT * FROM gundb.refused'), ('SELECT * FROM gundb.view_late'),
