@@ -199,6 +199,8 @@ async fn a_peer_that_may_bring_only_its_own_brings_nothing_else() {
     let strict = site(&cluster, "strict", "own").await;
     strict.run("SELECT gundb.create_stream('moves')").await;
     lima.run("SELECT gundb.create_stream('moves')").await;
+    // From now on it is known that lima dials in.
+    exchange(&cluster, "lima", &cluster, "strict").await;
     move_some(&lima, "lima").await;
     exchange(&cluster, "lima", &cluster, "paris").await;
     until(&paris, "SELECT count(*) FROM gundb.stream_table WHERE name = 'moves'", "1").await;

@@ -1,6 +1,6 @@
 //! What a site remembers of its links: who was heard over each, and by which ways events come to those.
 //!
-//! What must always hold here: a peer that this site dials may bring anything until it has said who it is; who has not dialled in yet brings nothing.
+//! What must always hold here: a link over which nobody was heard yet may bring anything. Where some have dialled in, others who may bring nothing until they do.
 
 use std::collections::BTreeMap;
 
@@ -39,15 +39,14 @@ impl Links {
     /// By which ways events come to the site that has these links.
     pub fn say(&mut self, own: SiteId, links: &[Link]) {
         let mut ways = Vec::new();
-        for Link { name, pull, accept, is_dialled } in links {
+        for Link { name, pull, accept, .. } in links {
             let way = |from, push: &Filter| {
                 let flow = Flow { push: push.clone(), pull: pull.clone() };
                 Way { from, flow, accept: *accept }
             };
             match self.heard.get(name) {
                 Some(heard) => ways.extend(heard.iter().map(|(site, push)| way(Some(*site), push))),
-                None if *is_dialled => ways.push(way(None, &Filter::all())),
-                None => {}
+                None => ways.push(way(None, &Filter::all())),
             }
         }
         self.ways.say(own, ways);
