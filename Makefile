@@ -35,6 +35,9 @@ build: ## Build for release against the PostgreSQL of PG_CONFIG=…
 install: ## Build and install into the PostgreSQL of PG_CONFIG=… (DESTDIR=… is honoured)
 	@tests/extension.sh install $(PG_CONFIG) release
 
+binary: ## Build the program gundb as it is shipped: target/binary/gundb (about ten minutes)
+	cargo build --profile binary -p gundb-node
+
 uninstall: ## Remove what install put there
 	@tests/extension.sh uninstall $(PG_CONFIG) release
 
@@ -119,6 +122,6 @@ lint-shell:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The edge node: its store beside bare redb, and the binary as a whole.
+# The edge node: its store beside bare redb, and the binary as a whole. Both are built as the binary is shipped.
 #
 #   edge.sh [store] [whole]
 #
@@ -19,10 +19,10 @@ mkdir -p "$place"
 for part; do
     case $part in
         store)
-            GUNDB_BENCH_DIRECTORY=$place cargo bench --quiet -p gundb-node --bench edge
+            GUNDB_BENCH_DIRECTORY=$place cargo bench --quiet --profile binary -p gundb-node --bench edge
             ;;
         whole)
-            cargo build --quiet --release -p gundb-node
+            cargo build --quiet --profile binary -p gundb-node
             # shellcheck source=tests/cluster.sh
             source tests/cluster.sh
             files=$(mktemp -d "$place/edge.XXXXXX")
@@ -40,7 +40,7 @@ INSERT INTO readings (type, key, data)
 SELECT 'Read', 'sensor-' || n % 500, jsonb_build_object('temp', n % 400 / 10.0, 'humidity', n % 100) FROM generate_series(1, 200000) n;
 SQL
             fi
-            python3 benches/edge_whole.py target/release/gundb "$files"
+            python3 benches/edge_whole.py target/binary/gundb "$files"
             ;;
         *)
             sed -n '4s/^# *//p' "$0" >&2

@@ -43,17 +43,22 @@ def readings(count):
         yield f"sensor-{numbers.randrange(500)}", json.dumps(data)
 
 
+def append(store, stream, count):
+    """Appends that many events to a stream."""
+    command = [BINARY, "--store", store, "append", stream, "Read", "--lines", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as lines:
+        for key, data in readings(count):
+            lines.stdin.write(f'{{"key": "{key}", "data": {data}}}\n')
+        lines.stdin.close()
+    assert lines.returncode == 0, "an append failed"
+
+
 def fill(store, count):
     """Makes a store with that many events and a view over them."""
     gundb(store, "init", "--name", store.name)
     gundb(store, "stream", "create", "readings")
     gundb(store, "view", "create", "sensors", "readings", VIEW)
-    command = [BINARY, "--store", store, "append", "readings", "Read", "--lines", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as append:
-        for key, data in readings(count):
-            append.stdin.write(f'{{"key": "{key}", "data": {data}}}\n')
-        append.stdin.close()
-    assert append.returncode == 0, "an append failed"
+    append(store, "readings", count)
 
 
 def fill_sqlite(file, count):
@@ -81,6 +86,12 @@ def fill_sqlite(file, count):
     base.commit()
     base.execute("VACUUM")
     base.close()
+
+
+def streams(store):
+    """The streams of a store but its own, each with the number of its events."""
+    listed = [json.loads(line) for line in gundb(store, "--json", "stream", "list").splitlines()]
+    return {stream["stream"]: stream["events"] for stream in listed if stream["stream"] != "gundb"}
 
 
 def status(pid, word):
@@ -135,10 +146,10 @@ class Daemon:
         self.process.wait()
 
 
-def catch_up(store, url):
-    """An empty store takes in all that a peer has. How long it took, and the most memory that it had."""
+def catch_up(store, url, *flows):
+    """A store takes in all that a peer has and that flows. How long it took, and the most memory that it had."""
     gundb(store, "init", "--name", store.name)
-    gundb(store, "peer", "add", "there", url)
+    gundb(store, "peer", "add", "there", url, *flows)
     begun = time.monotonic()
     sync = subprocess.Popen([BINARY, "--store", store, "sync", "--once", "there"], stdout=subprocess.DEVNULL)
     most = 0
@@ -198,6 +209,24 @@ def main():
         took, most = catch_up(PLACE / "late", f"grpc://127.0.0.1:{port}?tokenfile={PLACE / 'reader.token'}")
         tell(f"another takes all of them in, by gRPC, at {EVENTS / took:,.0f}/s", f"{most / MB:.1f} MB", "≤ 64 MB", most <= 64 * MB)
         assert gundb(PLACE / "late", "digest") == gundb(many, "digest"), "both hold the same"
+
+    # A device that returns: it pushes what it read, pulls the configuration, and gets nothing of what others read. What is pulled is pushed too: who is not
+    # brought a stream forwards nothing to those who take it.
+    own, device = 1_000, PLACE / "device"
+    gundb(many, "stream", "create", "configuration")
+    append(many, "configuration", EVENTS)
+    gundb(device, "init", "--name", "device")
+    gundb(device, "stream", "create", "readings")
+    append(device, "readings", own)
+    with Daemon(many, port):
+        url = f"grpc://127.0.0.1:{port}?tokenfile={PLACE / 'reader.token'}"
+        took, most = catch_up(device, url, "--push", "readings,configuration", "--pull", "configuration")
+        held = [streams(store) for store in (many, device)]
+        assert held[0] == {"readings": EVENTS + own, "configuration": EVENTS}, held[0]
+        assert held[1] == {"readings": own, "configuration": EVENTS}, held[1]
+        assert gundb(device, "digest", "configuration") == gundb(many, "digest", "configuration"), "both hold the same"
+        what = f"a device takes in {EVENTS:,} of another stream alone, at {EVENTS / took:,.0f}/s"
+        tell(what, f"{most / MB:.1f} MB", "≤ 64 MB", most <= 64 * MB)
 
     if os.environ.get("PGHOST"):
         postgres = f"{os.environ['PGHOST'].replace('/', '%2F')}:{os.environ['PGPORT']}/{os.environ['PGDATABASE']}"

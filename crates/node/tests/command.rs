@@ -137,7 +137,7 @@ fn what_goes_wrong_has_its_code_and_says_what_to_do() {
     std::fs::write(&junk, b"this is no bundle").unwrap();
     let junk = junk.to_str().unwrap();
     for (arguments, code, hint) in [
-        (vec!["init", "--name", "again"], 5, "another directory"),
+        (vec!["init", "--name", ""], 4, ""),
         (vec!["append", "t", "A"], 3, "gundb stream create"),
         (vec!["append", "s", "A", "--data", "{"], 4, "jsonb"),
         (vec!["append", "s", "A", "--id", id, "--data", "1"], 5, "idempotency"),
@@ -165,6 +165,25 @@ fn what_goes_wrong_has_its_code_and_says_what_to_do() {
         let output = store.run(&["verify"]);
         assert!(output.status.code().is_some_and(|code| code != 101), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn init_once_more_with_another_name_renames_the_site() {
+    let directory = tempdir().unwrap();
+    let store = Store(directory.path());
+    let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let made = json(store.says(&["--json", "init", "--name", "boat"]));
+    store.says(&["stream", "create", "s"]);
+    store.says(&["append", "s", "A"]);
+    let renamed = json(store.says(&["--json", "init", "--name", "barge"]));
+    assert_eq!((&renamed["site"], renamed["name"].as_str()), (&made["site"], Some("barge")));
+    let held = store.says(&["--json", "clock"]);
+    store.says(&["init", "--name", "barge"]);
+    assert_eq!(store.says(&["--json", "clock"]), held, "the same name again says nothing new");
+    assert_eq!(json(store.says(&["--json", "status"]))["name"], "barge");
+    assert_eq!(store.says(&["--json", "read", "s"]).lines().count(), 1);
+    let copied = json(store.says(&["--json", "init", "--name", "copy", "--new-identity"]));
+    assert_ne!(copied["site"], made["site"]);
 }
 
 #[test]

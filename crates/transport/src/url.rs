@@ -152,7 +152,9 @@ impl UrlError {
                 Some(similar) => format!("Did you mean \"{similar}:\"?"),
                 None => format!("Ways are {}.", SCHEMES.join(", ")),
             }),
-            UrlError::NoScheme => Some("As in grpcs://tokyo.example or file:///media/stick.".to_owned()),
+            UrlError::NoScheme => {
+                Some("As in postgres://user@host/database, grpcs://tokyo.example or file:///media/stick.".to_owned())
+            }
             UrlError::Secret => Some("Leave it out, and name a file: ?passfile=… or ?tokenfile=….".to_owned()),
             UrlError::UnknownParameter { scheme, name } => {
                 let all: &[&str] = if *scheme == "file" { &FILE_PARAMETERS } else { &GRPC_PARAMETERS };

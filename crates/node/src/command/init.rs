@@ -30,6 +30,10 @@ impl Init {
             let edge = context.open()?;
             edge.new_identity(&self.name)?;
             edge
+        } else if Edge::is_in(&context.store) {
+            let edge = context.open()?;
+            edge.name_site(&self.name)?;
+            edge
         } else {
             Edge::create(&context.store, &self.name, context.options)?
         };

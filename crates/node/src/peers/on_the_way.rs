@@ -1,7 +1,7 @@
 //! Bundles that lie on their way to a peer: what they cover, and whether they can come to be taken in.
 //!
 //! What must always hold here: one counts only if what it follows is held by the peer or covered by others that count. One that follows what was lost would be
-//! waited for, and wait itself: it is of no use, and what it covers is put anew.
+//! waited for, and wait itself; one with something that the peer does not take any more would be refused whole: it is of no use, and what it covers is put anew.
 
 use gundb_core::bundle::{Bundle, From, Part, WireLimits, decode_bundle};
 use gundb_core::{Clock, Dot, Run, SiteId, TransactionId};
@@ -47,8 +47,8 @@ impl OnTheWay {
         Ok(useless)
     }
 
-    /// Adds to `presumed`, which a peer is presumed to hold, what those cover that count; `ships` says whose predecessors have to come this way. Gives what is
-    /// confirmed by `holds`, or is of no use; and how many are neither.
+    /// Adds to `presumed`, which a peer is presumed to hold, what those cover that count; `ships` says what goes this way, and so whose predecessors have to.
+    /// Gives what is confirmed by `holds`, or is of no use; and how many are neither.
     pub(super) fn count(
         &mut self,
         presumed: &mut Clock,
@@ -56,7 +56,12 @@ impl OnTheWay {
         ships: impl Fn(&Dot) -> bool,
     ) -> (Vec<Parcel>, u64) {
         let (mut done, mut unconfirmed) = (Vec::new(), 0);
-        let mut groups = self.groups();
+        let is_taken = |group: &Group| {
+            let mut covers = group.iter().flat_map(|(_, lying)| lying.content.iter());
+            covers.all(|dot| holds.covers(&dot) || ships(&dot))
+        };
+        let (mut groups, refused): (Vec<Group>, Vec<Group>) = self.groups().into_iter().partition(is_taken);
+        done.extend(refused.into_iter().flatten().map(|(parcel, _)| parcel));
         loop {
             let (follow, rest): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(|group| {
                 let mut needs = group.iter().flat_map(|(_, lying)| lying.from.iter());

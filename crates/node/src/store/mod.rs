@@ -99,7 +99,7 @@ impl Edge {
     pub fn create(directory: &Path, name: &str, options: Options) -> Result<Edge> {
         std::fs::create_dir_all(directory)?;
         let file = directory.join(FILE);
-        if file.exists() {
+        if Edge::is_in(directory) {
             return Err(Error::new(Kind::Conflict, format!("there is a store in {} already", directory.display()))
                 .hint("Use it as it is, or name another directory."));
         }
@@ -114,6 +114,11 @@ impl Edge {
         let edge = Edge::open(directory, options)?;
         edge.name_site(name)?;
         Ok(edge)
+    }
+
+    /// Whether there is a store in a directory.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
     }
 
     /// Opens the store in a directory.

@@ -234,6 +234,45 @@ fn a_peer_brings_what_it_may_and_gets_what_it_takes() {
 }
 
 #[test]
+fn what_lies_there_and_is_not_wanted_any_more_is_taken_back_and_the_rest_put_anew() {
+    let root = TempDir::new().unwrap();
+    prepare(root.path()).unwrap();
+    let [buoy, paris, tokyo] = ["buoy", "paris", "tokyo"].map(|name| MemoryStore::new(name, &["moves"]));
+    // In Paris nobody had seen them when these were written.
+    paris.append("moves", 4, 10);
+    buoy.append("moves", 3, 10);
+    round(&mut by_directory(root.path(), "buoy", "paris", Terms::all()), &buoy);
+    round(&mut by_directory(root.path(), "paris", "buoy", Terms::all()), &paris);
+    assert_eq!(paris.count(), 7);
+    // Tokyo takes anybody's events, is given them, and then takes those of Paris alone.
+    let mut to_tokyo = by_directory(root.path(), "paris", "tokyo", Terms::all());
+    round(&mut by_directory(root.path(), "tokyo", "paris", Terms::all()), &tokyo);
+    assert!(round(&mut to_tokyo, &paris).put > 0);
+    let own = Terms { accept: Accept::Own, ..Terms::all() };
+    let mut to_paris = by_directory(root.path(), "tokyo", "paris", own);
+    let refused = round(&mut to_paris, &tokyo);
+    assert!(refused.useless.iter().any(|why| why.contains("what it wrote itself")), "{refused:?}");
+    for _ in 0..2 {
+        round(&mut to_tokyo, &paris);
+        round(&mut to_paris, &tokyo);
+    }
+    assert_eq!(tokyo.count(), 4);
+    assert!(round(&mut to_tokyo, &paris).synced);
+    // What was written after the buoy's events were seen waits for them; then anybody's come again.
+    paris.append("moves", 1, 10);
+    round(&mut to_tokyo, &paris);
+    round(&mut to_paris, &tokyo);
+    assert_eq!(tokyo.count(), 4);
+    to_paris.renew(Terms::all());
+    for _ in 0..2 {
+        round(&mut to_paris, &tokyo);
+        round(&mut to_tokyo, &paris);
+    }
+    round(&mut to_paris, &tokyo);
+    equal(&paris, &tokyo);
+}
+
+#[test]
 fn nothing_is_put_where_nothing_is_mounted() {
     let root = TempDir::new().unwrap();
     let paris = MemoryStore::new("paris", &["moves"]);

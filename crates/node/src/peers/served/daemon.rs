@@ -9,7 +9,7 @@ use crate::peers::daemon::courier;
 use crate::peers::post::Post;
 use crate::peers::served::carried::Carried;
 use crate::peers::served::coupled::Coupled;
-use crate::peers::served::{Home, Orders, at_home};
+use crate::peers::served::{Home, Orders, at_home, grant};
 use crate::peers::state::States;
 use gundb_core::bundle::decode_hello;
 use gundb_core::store::Terms;
@@ -161,7 +161,8 @@ impl Served {
             // Whoever may not serve peers still lets others dial in.
             Err(Fault::NotGranted { user, .. }) => {
                 self.say(format!(
-                    "the role {user} may not serve peers, so only who dials in is served. In the database: SELECT gundb.grant_daemon('{user}');"
+                    "the role {user} may not serve peers, so only who dials in is served. {}",
+                    grant(&user)
                 ));
                 Vec::new()
             }

@@ -74,7 +74,15 @@ impl Orders {
 
 /// What is wrong with this site's own database.
 fn at_home(fault: &Fault) -> String {
-    format!("this site's own database: {}", sentence(fault))
+    match fault {
+        Fault::NotGranted { user, .. } => format!("the role {user} may not serve peers. {}", grant(user)),
+        _ => format!("this site's own database: {}", sentence(fault)),
+    }
+}
+
+/// What lets a role serve peers.
+fn grant(user: &str) -> String {
+    format!("In the database: SELECT gundb.grant_daemon('{}');", user.replace('\'', "''"))
 }
 
 /// A fault, and what to do about it.
