@@ -36,7 +36,7 @@ impl World {
         self.nodes[node].store.heard.insert((link, end), (theirs.site, theirs.push.clone()));
         self.ways(node);
         let store = &mut self.nodes[node].store;
-        store.ways.learn(&theirs.ways, store.site, theirs.site, accept);
+        store.ways.learn(&theirs.ways, store.site, accept);
         if self.ways(node) != before {
             self.tell_learned(node);
         }

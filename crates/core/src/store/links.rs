@@ -62,7 +62,7 @@ impl Links {
         }
         heard.insert(theirs.site, theirs.push.clone());
         self.say(own, links);
-        self.ways.learn(&theirs.ways, own, theirs.site, over.accept);
+        self.ways.learn(&theirs.ways, own, over.accept);
         // Its own word may have to be said anew.
         self.say(own, links);
     }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{SiteId, StreamId};
-use crate::sync::filter::Flow;
+use crate::sync::filter::{Flow, SYSTEM_STREAM};
 use crate::sync::message::{Accept, Hello};
 use crate::sync::ways::{Way, Ways, Word};
 
@@ -74,7 +74,7 @@ impl Routes {
         };
         for (author, site) in map.sites.iter().enumerate() {
             let reach = map.reach(author);
-            let at = |relation: &[Streams], place: usize| relation.get(place).cloned().unwrap_or_default();
+            let at = |relation: &Held, place: usize| relation.get(&place).cloned().unwrap_or_default();
             let is_forwarded = at(&reach.may_at_most, to).is_within(&at(&reach.come_at_least, from));
             known.authors.insert(*site, Author { is_forwarded, comes: map.streams(&at(&reach.come_at_most, to)) });
         }
@@ -172,51 +172,71 @@ struct Map {
     /// Whether a site's word is known.
     is_known: Vec<bool>,
     edges: Vec<Edge>,
+    /// The edges from each site.
+    from: Vec<Vec<usize>>,
+    /// The edges from nobody knows whom.
+    loose: Vec<usize>,
+    /// Sites that are not known, and from which anybody's events come.
+    unknown: Vec<usize>,
     /// All streams.
     all: Streams,
     /// Which bit a stream is.
     named: BTreeMap<StreamId, usize>,
 }
 
+/// What has come to sites, by their places; to one that is not there nothing has.
+type Held = BTreeMap<usize, Streams>;
+
 /// What may come, and what comes, to each site: by what is known at least, or by what may be at most.
 struct Reach {
-    may_at_most: Vec<Streams>,
-    come_at_least: Vec<Streams>,
-    come_at_most: Vec<Streams>,
+    may_at_most: Held,
+    come_at_least: Held,
+    come_at_most: Held,
 }
 
 impl Map {
     fn new<S: AsRef<str>>(ways: &Ways, names: &[S]) -> Map {
         let ends = ways.iter().flat_map(|(to, word)| word.ways.iter().filter_map(|way| way.from).chain([to]));
         let sites: Vec<SiteId> = ends.collect::<BTreeSet<_>>().into_iter().collect();
-        let flows: Vec<&Flow> = ways.iter().flat_map(|(_, word)| word.ways.iter().map(|way| &way.flow)).collect();
-        let mut distinct = flows.clone();
-        distinct.sort();
-        distinct.dedup();
-        let (mut classes, mut named) = (BTreeMap::<Vec<bool>, usize>::new(), BTreeMap::new());
-        for name in names.iter().map(AsRef::as_ref).chain([crate::sync::filter::SYSTEM_STREAM]) {
-            let class: Vec<bool> = distinct.iter().map(|flow| flow.matches(name)).collect();
+        let flows: BTreeSet<&Flow> = ways.iter().flat_map(|(_, word)| word.ways.iter().map(|way| &way.flow)).collect();
+        let mut classes = BTreeMap::<Vec<bool>, usize>::new();
+        let mut named = BTreeMap::new();
+        for name in names.iter().map(AsRef::as_ref).chain([SYSTEM_STREAM]) {
+            let class: Vec<bool> = flows.iter().map(|flow| flow.matches(name)).collect();
             let next = classes.len();
             named.insert(StreamId::of_name(name), *classes.entry(class).or_insert(next));
         }
-        let (mut all, mut of_flow) = (Streams::default(), vec![Streams::default(); distinct.len()]);
+        let (mut all, mut of_flow) = (Streams::default(), vec![Streams::default(); flows.len()]);
         for (class, bit) in &classes {
             all.insert(*bit);
             of_flow.iter_mut().zip(class).filter(|(_, flows)| **flows).for_each(|(streams, _)| streams.insert(*bit));
         }
-        let place = |site: SiteId| sites.binary_search(&site).ok();
-        let edge = |to: SiteId, way: &Way| {
-            let flows = distinct.binary_search(&&way.flow).ok().and_then(|at| of_flow.get(at)).cloned();
-            Some(Edge {
-                from: way.from.and_then(place),
-                to: place(to)?,
-                any: way.accept == Accept::Any,
-                flows: flows.unwrap_or_default(),
-            })
-        };
-        let edges = ways.iter().flat_map(|(to, word)| word.ways.iter().filter_map(move |way| edge(to, way))).collect();
+        let of_flow: BTreeMap<&Flow, Streams> = flows.into_iter().zip(of_flow).collect();
         let is_known = sites.iter().map(|site| ways.knows(*site)).collect();
-        Map { sites, is_known, edges, all, named }
+        let from = vec![Vec::new(); sites.len()];
+        let mut map = Map { sites, is_known, edges: vec![], from, loose: vec![], unknown: vec![], all, named };
+        for (to, way) in ways.iter().flat_map(|(to, word)| word.ways.iter().map(move |way| (to, way))) {
+            let flows = of_flow.get(&way.flow).cloned().unwrap_or_default();
+            map.lay(to, way, flows);
+        }
+        map.unknown.sort_unstable();
+        map.unknown.dedup();
+        map
+    }
+
+    fn lay(&mut self, to: SiteId, way: &Way, flows: Streams) {
+        let Some(to) = self.index(to) else { return };
+        let from = way.from.and_then(|from| self.index(from));
+        let any = way.accept == Accept::Any;
+        match from {
+            None => self.loose.push(self.edges.len()),
+            Some(from) => {
+                self.from.get_mut(from).into_iter().for_each(|edges| edges.push(self.edges.len()));
+                let is_known = self.is_known.get(from).is_some_and(|known| *known);
+                self.unknown.extend(Some(from).filter(|_| any && !is_known));
+            }
+        }
+        self.edges.push(Edge { from, to, any, flows });
     }
 
     fn index(&self, site: SiteId) -> Option<usize> {
@@ -256,35 +276,29 @@ impl Map {
     fn reach(&self, author: usize) -> Reach {
         let may_at_least = self.spread(author, false, |_, _| true);
         let may_at_most = self.spread(author, true, |_, _| true);
-        let within =
-            |may: &[Streams], edge: &Edge, held: &Streams| may.get(edge.to).is_some_and(|may| may.is_within(held));
-        let come_at_least = self.spread(author, false, |edge, held| within(&may_at_most, edge, held));
-        let come_at_most = self.spread(author, true, |edge, held| within(&may_at_least, edge, held));
+        // Where nothing may come, nothing can be missing.
+        let has = |may: &Held, edge: &Edge, held: &Streams| may.get(&edge.to).is_none_or(|may| may.is_within(held));
+        let come_at_least = self.spread(author, false, |edge, held| has(&may_at_most, edge, held));
+        let come_at_most = self.spread(author, true, |edge, held| has(&may_at_least, edge, held));
         Reach { may_at_most, come_at_least, come_at_most }
     }
 
     /// What an author wrote, at each site: it goes on from site to site until it is nowhere new. `unknown`: whether who is not known has it all.
-    fn spread(&self, author: usize, unknown: bool, forwards: impl Fn(&Edge, &Streams) -> bool) -> Vec<Streams> {
-        let begins = |(site, known): (usize, &bool)| {
-            if site == author || unknown && !known { self.all.clone() } else { Streams::default() }
-        };
-        let mut held: Vec<Streams> = self.is_known.iter().enumerate().map(begins).collect();
-        let mut grows = true;
-        while grows {
-            grows = false;
-            for edge in &self.edges {
-                let at_source = match edge.from {
-                    Some(from) => held.get(from).cloned().unwrap_or_default(),
-                    None if unknown => self.all.clone(),
-                    None => continue,
-                };
-                let is_own = edge.from.is_none() || edge.from == Some(author);
-                if !(is_own || edge.any && forwards(edge, &at_source)) {
-                    continue;
-                }
-                let brought = at_source.both(&edge.flows);
-                if let Some(at) = held.get_mut(edge.to) {
-                    grows |= at.take_in(&brought);
+    fn spread(&self, author: usize, unknown: bool, forwards: impl Fn(&Edge, &Streams) -> bool) -> Held {
+        let mut held = Held::from([(author, self.all.clone())]);
+        if unknown {
+            held.extend(self.unknown.iter().map(|site| (*site, self.all.clone())));
+            for edge in self.loose.iter().filter_map(|edge| self.edges.get(*edge)) {
+                held.entry(edge.to).or_default().take_in(&edge.flows);
+            }
+        }
+        let mut next: Vec<usize> = held.keys().copied().collect();
+        while let Some(site) = next.pop() {
+            let at_source = held.get(&site).cloned().unwrap_or_default();
+            for edge in self.from.get(site).into_iter().flatten().filter_map(|edge| self.edges.get(*edge)) {
+                let goes = site == author || edge.any && forwards(edge, &at_source);
+                if goes && held.entry(edge.to).or_default().take_in(&at_source.both(&edge.flows)) {
+                    next.push(edge.to);
                 }
             }
         }

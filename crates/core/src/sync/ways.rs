@@ -61,17 +61,17 @@ impl Ways {
         is_news
     }
 
-    /// What a peer told the site `own`. From one whose own events alone are taken only its word of itself counts. Whether there was something new.
-    pub fn learn(&mut self, told: &Ways, own: SiteId, peer: SiteId, accept: Accept) -> bool {
+    /// What a peer told the site `own`. Where its own events alone are taken, what it says of others is of no interest. Whether there was something new.
+    pub fn learn(&mut self, told: &Ways, own: SiteId, accept: Accept) -> bool {
         let before = self.clone();
         for (site, word) in &told.words {
             let known = self.words.entry(*site).or_default();
             if *site == own {
-                // What it says next is later than this.
-                if *word > *known && word.ways != known.ways {
-                    known.version = (word.version + 1).min(SEQ_MAX);
+                // What it says next is later than this. Whoever claims more than was ever said leaves room for what is.
+                if *word > *known && word.ways != known.ways && word.version < SEQ_MAX / 2 {
+                    known.version = word.version + 1;
                 }
-            } else if accept == Accept::Any || *site == peer {
+            } else if accept == Accept::Any {
                 *known = word.clone().max(std::mem::take(known));
             }
         }
@@ -102,7 +102,8 @@ impl Ways {
                 break;
             }
             kept.insert(site);
-            let ways = ways.iter().filter(|way| site == own || way.accept == Accept::Any);
+            // From one whose own events alone are taken nothing comes that came to him.
+            let ways = ways.iter().filter(|way| way.accept == Accept::Any);
             next.extend(ways.filter_map(|way| way.from).filter(|from| reached.insert(*from)));
         }
         self.words.retain(|site, _| kept.contains(site));
