@@ -70,11 +70,12 @@ fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI
 	@fuzz/run.sh
 
 # By the names of their tests: CI runs a slice of each.
-test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, 1 M events, 40,000 streams, 100 orders of arrival, 20 restores of each kind
+test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, a power cut at each write of 1,000 operations, 1 M events, 40,000 streams, 100 orders of arrival, 20 restores of each kind
 	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 GUNDB_ORDERS=100 \
 	GUNDB_RESTORES=20 GUNDB_LARGE=1000000 \
 	    tests/clusters.sh --nocapture kills streams first_append order_of_arrival lost not_received come_back until_they \
 	    same_hub large_transaction
+	@GUNDB_POWER_OPERATIONS=1000 cargo test --release -p gundb-node --test power -- --nocapture after_a_power_cut
 
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)

@@ -15,8 +15,12 @@ pub struct Edit {
 impl Edit {
     /// Reads it; one that is not there is empty.
     pub fn open(path: &Path) -> Result<Edit, ConfigError> {
-        let text = text_of(path)?.unwrap_or_default();
-        Config::parse(&text, path)?;
+        Edit::of(&text_of(path)?.unwrap_or_default(), path)
+    }
+
+    /// Takes a file's text.
+    pub fn of(text: &str, path: &Path) -> Result<Edit, ConfigError> {
+        Config::parse(text, path)?;
         let malformed =
             |error: toml_edit::TomlError| ConfigError::Malformed { path: path.to_owned(), why: error.to_string() };
         let document = text.parse().map_err(malformed)?;
@@ -74,9 +78,14 @@ impl Edit {
         Ok(())
     }
 
+    /// The text that it has become.
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+
     /// Writes it: whole or not at all, and never what could not be read again.
     pub fn save(self) -> Result<Config, ConfigError> {
-        let text = self.document.to_string();
+        let text = self.text();
         let config = Config::parse(&text, &self.path)?;
         let unfinished = self.path.with_extension("toml.unfinished");
         let written = (|| {
