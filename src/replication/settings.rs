@@ -6,9 +6,11 @@ use core::ffi::CStr;
 use pgrx::pg_sys;
 
 /// Settings that somebody may have given the database or the role, and that would bite here.
-const PINNED: [(&CStr, &CStr); 8] = [
+const PINNED: [(&CStr, &CStr); 9] = [
     (c"statement_timeout", c"0"),
     (c"lock_timeout", c"0"),
+    // Of a deadlock with somebody who drops or alters something this is the victim, and is called again.
+    (c"deadlock_timeout", c"100ms"),
     (c"idle_in_transaction_session_timeout", c"0"),
     (c"idle_session_timeout", c"0"),
     (c"default_transaction_read_only", c"off"),

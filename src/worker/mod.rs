@@ -74,10 +74,12 @@ pub unsafe extern "C-unwind" fn gundb_worker_main(arg: Datum) {
 }
 
 /// Settings that somebody may have given the database or the role, and that would bite here.
-const PINNED: [(&CStr, &CStr); 9] = [
+const PINNED: [(&CStr, &CStr); 10] = [
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"statement_timeout", c"0"),
     (c"lock_timeout", c"0"),
+    // Of a deadlock with somebody who drops or alters something this is the victim, and tries again.
+    (c"deadlock_timeout", c"100ms"),
     (c"idle_in_transaction_session_timeout", c"0"),
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_isolation", c"read committed"),
