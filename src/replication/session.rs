@@ -14,7 +14,6 @@ use crate::replication::compare;
 use crate::replication::flows::{self, Terms, With};
 use crate::replication::incoming::{self, Here};
 use crate::replication::outgoing;
-use crate::replication::seeing;
 use crate::replication::served::{self, Word};
 use crate::replication::settings;
 use crate::spi::{self, as_owner};
@@ -26,7 +25,7 @@ use gundb_core::bundle::{
 };
 use gundb_core::sync::answerer::{Answerer, Pulled};
 use gundb_core::sync::message::{Accept, Hello, Receipt};
-use gundb_core::sync::receiver::{Check, PATIENCE_MS};
+use gundb_core::sync::receiver::Check;
 use gundb_core::{Run, SiteId, StreamId};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
@@ -232,12 +231,7 @@ impl Session {
         self.note.bytes_received += bytes as u64;
         self.note.events_received +=
             bundle.transactions.iter().map(|transaction| transaction.events.len() as u64).sum::<u64>();
-        let now = || as_owner(|| Here::now(self.names.clone()));
-        let mut here = now()?;
-        if self.answerer.awaits(&bundle, &here) {
-            seeing::wait_until(PATIENCE_MS as i64, || Ok(!self.answerer.awaits(&bundle, &now()?)))?;
-            here = now()?;
-        }
+        let here = as_owner(|| Here::now(self.names.clone()))?;
         match self.answerer.push(bundle, &here) {
             Check::Answer(receipt) => Ok(receipt),
             Check::Stage(stage) => {

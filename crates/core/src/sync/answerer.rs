@@ -50,11 +50,6 @@ impl Answerer {
         true
     }
 
-    /// Whether a bundle waits for what others bring: see [`Receiver::awaits`].
-    pub fn awaits(&self, bundle: &Bundle, here: &impl Here) -> bool {
-        self.receiver.awaits(bundle, here)
-    }
-
     /// A bundle was pushed. What is applied is told by [`Answerer::applied`], what is stored by [`Answerer::staged`].
     pub fn push(&mut self, bundle: Bundle, here: &impl Here) -> Check {
         self.sender.learn(&content(&bundle.transactions));

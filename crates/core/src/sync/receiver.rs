@@ -17,9 +17,6 @@ use crate::sync::filter::Flow;
 use crate::sync::message::{Accept, Hello, Outcome, Receipt, Refused};
 use crate::sync::routes::Routes;
 
-/// How long a bundle waits at most, once it has come, for what others bring.
-pub const PATIENCE_MS: u64 = 50;
-
 /// What the receiving site says of itself.
 pub trait Here {
     /// What it holds now, of all its streams.
@@ -131,14 +128,6 @@ impl Receiver {
     /// What comes here at all is something else than before.
     pub fn set_routes(&mut self, routes: Routes) {
         self.routes = routes;
-    }
-
-    /// Whether a bundle waits for what others bring. That may be on its way, so whoever can waits up to [`PATIENCE_MS`] before [`Receiver::check`]: else
-    /// the sender, who is told that it is early, may bring it too.
-    pub fn awaits(&self, bundle: &Bundle, here: &impl Here) -> bool {
-        let From::Session { beside, .. } = &bundle.from else { return false };
-        let needs = !beside.is_empty() && !bundle.transactions.is_empty() && self.fits(bundle).is_some();
-        needs && !self.missing(beside, &here.clock()).is_empty()
     }
 
     /// What is missing of what must be held beside. Of a stream that nobody here has heard of nothing comes: who tells of it would have been waited for.

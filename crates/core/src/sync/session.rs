@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::sync::dialler::{Action, PULLS_MAX, RETRY_MS};
 use crate::sync::has_come;
 use crate::sync::message::{Hello, Outcome, Receipt};
-use crate::sync::receiver::{Check, Here, PATIENCE_MS, Receiver, content};
+use crate::sync::receiver::{Check, Here, Receiver, content};
 use crate::sync::sender::{EARLY_MS, HOLD_MS, Sender};
 
 /// How much longer the next pull for news waits after each one that brought nothing, and how long it waits at most.
@@ -24,8 +24,6 @@ pub(super) struct Session {
     /// Pulled, and to be looked at.
     arrived: VecDeque<Bundle>,
     applying: bool,
-    /// Until when the first of them waits for what others bring.
-    waits_until: Option<u64>,
     /// What is to be said with the next pull.
     owed: Option<Receipt>,
     /// Whether there is news at the other end.
@@ -53,7 +51,6 @@ impl Session {
             ready: None,
             arrived: VecDeque::new(),
             applying: false,
-            waits_until: None,
             owed: None,
             news: true,
             flowing: false,
@@ -99,14 +96,6 @@ impl Session {
     /// Looks at bundles that have arrived, until one is to be applied or stored.
     pub(super) fn look(&mut self, now_ms: u64, here: &impl Here) -> Option<Action> {
         while !self.applying {
-            let bundle = self.arrived.front()?;
-            if self.receiver.awaits(bundle, here) {
-                let until_ms = *self.waits_until.get_or_insert(now_ms + PATIENCE_MS);
-                if !has_come(until_ms, PATIENCE_MS, now_ms) {
-                    return None;
-                }
-            }
-            self.waits_until = None;
             let bundle = self.arrived.pop_front()?;
             self.sender.learn(&content(&bundle.transactions));
             match self.receiver.check(bundle, here) {
@@ -162,9 +151,8 @@ impl Session {
     /// When it may want something though nothing happens. What is due and was not wanted waits for an answer.
     pub(super) fn wakes_at(&self, now_ms: u64) -> Option<u64> {
         let news_at = self.news.then(|| self.news_at());
-        let waits = [self.sender.wakes_at(), self.sender.gathers_until(), self.waits_until];
-        let moments = waits.into_iter().chain([self.pull_at, news_at, self.retry_at]);
-        moments.flatten().filter(|at_ms| *at_ms > now_ms).min()
+        let moments = [self.sender.wakes_at(), self.sender.gathers_until(), self.pull_at, news_at, self.retry_at];
+        moments.into_iter().flatten().filter(|at_ms| *at_ms > now_ms).min()
     }
 
     /// Whether it is to begin anew, so that what was refused is offered again.
