@@ -17,7 +17,7 @@ fn whatever_the_network_clocks_and_disks_do_all_that_must_hold_does() {
 
 #[test]
 fn what_comes_by_a_way_comes_and_what_comes_by_none_holds_nothing_up() {
-    let seeds = std::env::var("GUNDB_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(100);
+    let seeds = std::env::var("GUNDB_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
     let mut counts = Counts::default();
     for seed in 1..=seeds {
         match run_quietly(seed, Filters::ByLink, Plant::Nothing) {

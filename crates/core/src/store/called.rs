@@ -69,7 +69,8 @@ impl Called {
         // Two sites may come by one name.
         let origin = Origin { peer: format!("{}/{}", self.origin.peer, theirs.site), ..self.origin.clone() };
         let theirs = Hello { clock: Clock::new(), ..theirs };
-        self.session = Some(Session { answerer, origin, theirs, names, links: store.links()? });
+        // What has become known meanwhile is looked at with the first call.
+        self.session = Some(Session { answerer, origin, theirs, names, links: Arc::default() });
         Ok(encode_hello(&mine))
     }
 
