@@ -70,7 +70,7 @@ impl Here {
         Ok(Here {
             own: (SiteId(Uuid::from_bytes(running.site)), own),
             lane_floor: run::database()?.lane_floor(),
-            tables: catalog::streams()?,
+            tables: spi::with_latest_snapshot(catalog::streams)?,
             streams: RefCell::default(),
             epochs: RefCell::default(),
             waiting,
@@ -125,7 +125,7 @@ impl Here {
         if lacking.is_empty() {
             return Ok(lacking);
         }
-        let left = catalog::left_streams()?;
+        let left = spi::with_latest_snapshot(catalog::left_streams)?;
         Ok(left.iter().map(|name| StreamId::of_name(name)).filter(|stream| lacking.contains(stream)).collect())
     }
 

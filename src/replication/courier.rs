@@ -267,9 +267,9 @@ pub fn import(bytes: &[u8], accept: Accept) -> Result<Counts> {
 
 /// Whether this site holds what a bundle follows, or a transaction whose parts it has, of the streams that it takes.
 fn is_covered(bundle: &Bundle, streams: BTreeSet<StreamId>) -> Result<bool> {
-    let held = spi::with_latest_snapshot(|| heads::clock(None, As::OfSnapshot))?;
-    // What waits here has come as well.
-    let holds = held.join(&apply::waiting_clock()?);
+    // What waits here has come as well. What waits no longer is held: so what waits is looked at first.
+    let waiting = apply::waiting_clock()?;
+    let holds = spi::with_latest_snapshot(|| heads::clock(None, As::OfSnapshot))?.join(&waiting);
     let (takes, routes) = (taken_streams()?, flows::routes_here()?);
     // What is carried by hand comes by no way that is known.
     let waits = |dot: &Dot| {

@@ -178,6 +178,26 @@ async fn until(session: &Session, sql: &str, wanted: &str) {
 }
 
 #[tokio::test]
+async fn an_import_sees_the_table_that_another_made_while_it_waited() {
+    let cluster = Cluster::start(&Postgres::fifteen(), &[]);
+    let (paris, tokyo) = (cluster.database("paris").await, cluster.database("tokyo").await);
+    paris.run("SELECT gundb.create_stream('moves')").await;
+    paris.run("INSERT INTO moves (type) VALUES ('First')").await;
+    let first = export_of(&paris, "moves", "{}").await.concat();
+    let told = paris.value("SELECT gundb.site_clock()").await;
+    paris.run("INSERT INTO moves (type) VALUES ('Second')").await;
+    let second = export_of(&paris, "moves", &told).await.concat();
+    tokyo.run(&format!("BEGIN; SELECT gundb.create_stream('moves'); SELECT * FROM gundb.import_bundle('{first}')")).await;
+    let other = cluster.connect("tokyo").await;
+    let (watch, blocked) = (cluster.connect("tokyo").await, "SELECT count(*) FROM pg_locks WHERE NOT granted");
+    tokio::join!(import(&other, &second), async {
+        until(&watch, blocked, "1").await;
+        tokyo.run("COMMIT").await;
+    });
+    assert_eq!(tokyo.value("SELECT string_agg(type, ',' ORDER BY seq) FROM moves").await, "First,Second");
+}
+
+#[tokio::test]
 async fn what_is_imported_becomes_a_table_at_a_site_without_peers() {
     let cluster = Cluster::start(&Postgres::fifteen(), &[]);
     let (paris, tokyo) = (cluster.database("paris").await, cluster.database("tokyo").await);
