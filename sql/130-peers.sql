@@ -426,6 +426,8 @@ CREATE FUNCTION gundb.clock_figures(OUT lanes bigint, OUT runs bigint, OUT copie
 COMMENT ON FUNCTION gundb.clock_figures() IS
     'How many lanes and runs this site''s clock names, and in how many runs of this very site something else has written since this run began, and within a day: a copy of the database that is alive.';
 
+COMMENT ON TABLE gundb.span IS 'Transactions that wrote to more than one stream, here or elsewhere: their greatest stamp, and how many events each stream here has of them.';
+
 -- A publication FOR ALL TABLES has these too, and whatever updates or deletes their rows would fail there.
 ALTER TABLE gundb.own_run REPLICA IDENTITY FULL;
 ALTER TABLE gundb.epoch REPLICA IDENTITY FULL;

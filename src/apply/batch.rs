@@ -33,7 +33,8 @@ impl Work<'_> {
         let verdicts = ids::judged(&mut self.judge, &all, self.here)?;
         self.here.check()?;
         let taken = || all.iter().zip(&verdicts).flat_map(|(incoming, verdict)| ids::taken(incoming, verdict));
-        if let Some(greatest) = taken().map(|event| event.hlc).max() {
+        let stored = all.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Take(_)));
+        if let Some(greatest) = stored.map(|(incoming, _)| incoming.transaction.greatest_stamp()).max() {
             store::announce(self.database, greatest)?;
         }
         store::store(self.here, taken())?;
@@ -59,15 +60,15 @@ impl Work<'_> {
     }
 }
 
-/// Of transactions over several streams, their greatest stamp and how many events each stream has of them.
+/// Of transactions over several streams, and of those that end in one that has not come, their greatest stamp and how many events each stream has of them.
 fn spans(all: &[Incoming], verdicts: &[Verdict]) -> Vec<catalog::Span> {
     let mut spans = Vec::new();
     for (incoming, _) in all.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Take(_))) {
-        let mut parts: BTreeMap<StreamId, u64> = BTreeMap::new();
-        for event in &incoming.transaction.events {
-            *parts.entry(event.dot.stream).or_default() += 1;
-        }
-        if parts.len() > 1 {
+        if incoming.transaction.spans() {
+            let mut parts: BTreeMap<StreamId, u64> = BTreeMap::new();
+            for event in &incoming.transaction.events {
+                *parts.entry(event.dot.stream).or_default() += 1;
+            }
             let (id, greatest) = (incoming.transaction.id, incoming.transaction.greatest_stamp());
             spans.extend(parts.into_iter().map(|(stream, events)| catalog::Span { id, greatest, stream, events }));
         }

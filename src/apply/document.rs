@@ -16,6 +16,9 @@ pub struct TransactionDocument {
     site: Uuid,
     run: u64,
     xact: String,
+    /// Where it ends beyond its events here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<String>,
     events: Vec<EventDocument>,
 }
 
@@ -79,7 +82,10 @@ impl TryFrom<&TransactionDocument> for Transaction {
             })
         };
         let events = document.events.iter().map(event).collect::<Result<_>>()?;
-        Ok(Transaction { id: TransactionId { site, run: run(document.run)?, xact }, events })
+        let transaction = Transaction::new(TransactionId { site, run: run(document.run)?, xact }, events);
+        let Some(ends) = &document.ends else { return Ok(transaction) };
+        let ends = parse::<Hlc>("transaction's last stamp", ends)?.max(transaction.ends);
+        Ok(Transaction { ends, ..transaction })
     }
 }
 
@@ -103,6 +109,7 @@ impl From<&Transaction> for TransactionDocument {
             site: transaction.id.site.0,
             run: transaction.id.run.number(),
             xact: transaction.id.xact.to_string(),
+            ends: transaction.ends_elsewhere().then(|| transaction.ends.to_string()),
             events: transaction.events.iter().map(event).collect(),
         }
     }

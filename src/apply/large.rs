@@ -71,7 +71,10 @@ struct Seen {
     streams: BTreeMap<StreamId, u64>,
     /// In total order.
     first: Option<(Hlc, Dot)>,
+    /// Of what is here.
     greatest: Hlc,
+    /// Of the whole transaction.
+    ends: Hlc,
     evidence: Option<Refused>,
 }
 
@@ -88,7 +91,7 @@ impl Work<'_> {
         self.here.check()?;
         let mut stored = Stored::default();
         if let Verdict::Take(fresh) = &verdict {
-            store::announce(self.database, seen.greatest)?;
+            store::announce(self.database, seen.ends)?;
             let begun = Subtransaction::begin()?;
             match self.store_parts(large, fresh, &mut stored)? {
                 None => begun.release()?,
@@ -122,9 +125,12 @@ impl Work<'_> {
             streams: BTreeMap::new(),
             first: None,
             greatest: large.id.xact,
+            ends: large.id.xact,
             evidence: None,
         };
-        large.each_part(self.here, self.leaves_out, |Part { events, epochs, .. }| {
+        large.each_part(self.here, self.leaves_out, |Part { events, epochs, ends, .. }| {
+            seen.judging.ends(ends);
+            seen.ends = seen.ends.max(ends);
             self.here.learn(&epochs)?;
             self.here.look_for(events.iter())?;
             for event in &events {
@@ -181,7 +187,7 @@ impl Work<'_> {
                     transaction::leaves_waiting(self.database, Waiting::Staged);
                     catalog::stage_letters(&large.parts, id)?;
                 }
-                catalog::stage(&[batch::waiting(id, first, seen.greatest, wait, document)])
+                catalog::stage(&[batch::waiting(id, first, seen.ends, wait, document)])
             }
             (verdict, _) if is_new || !batch::stays(verdict) => {
                 if !is_new {
@@ -201,14 +207,14 @@ impl Work<'_> {
 fn refused(large: &Large, refusal: Refusal, events: Vec<Event>) -> Result<(Refusal, Refused)> {
     let event = events.iter().find(|event| event.dot == refusal.dot).cloned();
     let event = event.ok_or_else(|| internal("an event was refused that did not come"))?;
-    let part = document::write(&Transaction { id: large.id, events })?;
+    let part = document::write(&Transaction::new(large.id, events))?;
     let evidence = batch::evidence(&event, &refusal.problem, part);
     Ok((refusal, evidence))
 }
 
-/// Of a transaction over several streams, how many events each has of it.
+/// Of a transaction over several streams, or one that ends in a stream that has not come, how many events each has of it.
 fn spans(id: TransactionId, seen: &Seen) -> Vec<catalog::Span> {
-    let streams = seen.streams.iter().filter(|_| seen.streams.len() > 1);
-    let span = |(&stream, &events)| catalog::Span { id, greatest: seen.greatest, stream, events };
+    let streams = seen.streams.iter().filter(|_| seen.streams.len() > 1 || seen.greatest < seen.ends);
+    let span = |(&stream, &events)| catalog::Span { id, greatest: seen.ends, stream, events };
     streams.map(span).collect()
 }

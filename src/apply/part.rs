@@ -4,7 +4,7 @@ use crate::apply::EVENT_BYTES_MAX;
 use crate::catalog::{self, Letter, Letters};
 use crate::error::{Error, Result, internal, state};
 use gundb_core::bundle::{self, Bundle, EpochPart, From, WireLimits, decode_bundle, encode_bundle};
-use gundb_core::{Clock, EpochRecord, Event, Transaction, TransactionId};
+use gundb_core::{Clock, EpochRecord, Event, Hlc, Transaction, TransactionId};
 use std::collections::BTreeMap;
 
 /// How tightly a part is compressed.
@@ -15,6 +15,8 @@ pub struct Part {
     pub events: Vec<Event>,
     /// What they refer to, if it has not come with an earlier part.
     pub epochs: Vec<EpochRecord>,
+    /// The greatest stamp of the whole transaction, as far as this part knows.
+    pub ends: Hlc,
     pub is_last: bool,
 }
 
@@ -34,7 +36,7 @@ impl Part {
             number: index,
             from: From::Clock(Clock::new()),
             epochs: epochs.map(|EpochRecord { epoch, clock }| EpochPart { epoch, base: None, clock }).collect(),
-            transactions: vec![Transaction { id, events: self.events }],
+            transactions: vec![Transaction { id, events: self.events, ends: self.ends }],
             part: Some(bundle::Part { index, is_last: self.is_last }),
         };
         let bundle = encode_bundle(&bundle, LEVEL);
@@ -48,8 +50,10 @@ impl Part {
         let bundle = decode_bundle(&letter.bundle, &limits())
             .map_err(|why| internal(format!("a stored part of a transaction is damaged: {why}")))?;
         let epochs = whole_epochs(&bundle.epochs)?;
-        let events = bundle.transactions.into_iter().flat_map(|transaction| transaction.events).collect();
-        Ok(Part { events, epochs, is_last: letter.is_last })
+        let transaction = bundle.transactions.into_iter().next();
+        let Transaction { events, ends, .. } =
+            transaction.ok_or_else(|| internal("a stored part of a transaction is empty"))?;
+        Ok(Part { events, epochs, ends, is_last: letter.is_last })
     }
 }
 

@@ -70,12 +70,12 @@ sql_function! {
         let (transactions, epochs) = delivery(call)?;
         let events_max = call.required(call.int8(1), "events")?.max(1) as usize;
         let rows = call.rows();
-        for Transaction { id, mut events } in transactions {
+        for Transaction { id, mut events, ends } in transactions {
             events.sort_by_key(|event| event.dot);
             let (under, count) = (Letters::of("a test", id), events.chunks(events_max).len());
             for (index, events) in events.chunks(events_max).enumerate() {
                 let epochs = if index == 0 { epochs.clone() } else { Vec::new() };
-                let part = Part { events: events.to_vec(), epochs, is_last: index + 1 == count };
+                let part = Part { events: events.to_vec(), epochs, ends, is_last: index + 1 == count };
                 part.keep(&under, index as u64, id)?;
             }
             let large = Some(Large::that_came(id, under, false));

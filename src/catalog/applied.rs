@@ -129,11 +129,13 @@ pub fn has_spans() -> Result<bool> {
     spi::connect(|spi| Ok(!spi.run("SELECT FROM gundb.span LIMIT 1", &[], Mode::Read, 1)?.is_empty()))
 }
 
-/// Of these transactions of a site those that wrote to more than one stream, and their greatest stamps.
+/// Of these transactions of a site those that wrote to more than one stream, and their greatest stamps. What came of one
+/// by several ways may have told of several ends: the last counts.
 pub fn spans(spi: &Spi, site: &SiteId, xacts: &BTreeSet<Hlc>) -> Result<Vec<(Hlc, Hlc)>> {
     let rows = spi.run(
-        "SELECT DISTINCT s.xact, s.hlc FROM unnest($2) AS wanted (xact)
-           JOIN gundb.span s ON s.site = $1 AND s.xact = wanted.xact",
+        "SELECT DISTINCT ON (s.xact) s.xact, s.hlc FROM unnest($2) AS wanted (xact)
+           JOIN gundb.span s ON s.site = $1 AND s.xact = wanted.xact
+          ORDER BY s.xact, s.hlc DESC",
         &[arg::uuid(site.0.as_bytes()), hlcs(xacts.iter().map(|xact| Some(*xact)))?],
         Mode::Read,
         0,

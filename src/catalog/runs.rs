@@ -159,7 +159,8 @@ pub fn store_mark(mark: Hlc) -> Result<()> {
 pub fn span(spi: &Spi, site: &SiteId, xact: Hlc) -> Result<Option<Hlc>> {
     let rows = spi.run(
         "SELECT hlc FROM gundb.span
-          WHERE site OPERATOR(pg_catalog.=) $1 AND xact OPERATOR(pg_catalog.=) $2 LIMIT 1",
+          WHERE site OPERATOR(pg_catalog.=) $1 AND xact OPERATOR(pg_catalog.=) $2
+          ORDER BY hlc DESC LIMIT 1",
         &[arg::uuid(site.0.as_bytes()), hlc_arg(xact)?],
         Mode::Read,
         1,

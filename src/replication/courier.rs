@@ -19,7 +19,7 @@ use gundb_core::sync::filter::{Filter, Flow, SYSTEM_STREAM};
 use gundb_core::sync::message::Accept;
 use gundb_core::sync::routes::Routes;
 use gundb_core::sync::scope::{Page, Query, Range, Scope};
-use gundb_core::{Clock, Dot, EpochRecord, Run, SiteId, StreamId, Transaction, TransactionId};
+use gundb_core::{Clock, Dot, EpochRecord, Hlc, Run, SiteId, StreamId, Transaction, TransactionId};
 use pgrx::pg_sys::Datum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub struct Export {
 /// A transaction that goes in parts.
 struct Large {
     transaction: TransactionId,
+    ends: Hlc,
     ranges_left: Vec<Range>,
     epochs: Vec<EpochRecord>,
     beside: Clock,
@@ -148,9 +149,9 @@ impl Export {
                 let bundle = self.courier.bundle(transactions, epochs, &beside);
                 Ok(Some(Bundle { number: next_number()?, ..bundle }))
             }
-            Page::Large { transaction, ranges, epochs, beside } => {
+            Page::Large { transaction, ends, ranges, epochs, beside } => {
                 let number = next_number()?;
-                self.part(Large { transaction, ranges_left: ranges, epochs, beside, number, next: 0 }, bytes_max)
+                self.part(Large { transaction, ends, ranges_left: ranges, epochs, beside, number, next: 0 }, bytes_max)
                     .map(Some)
             }
             Page::Part { .. } => Ok(None),
@@ -164,7 +165,12 @@ impl Export {
         };
         let part = Part { index: large.next, is_last: ranges_left.is_empty() };
         let epochs = std::mem::take(&mut large.epochs);
-        let bundle = self.courier.part(part, large.transaction, events, epochs, &large.beside);
+        let bundle = self.courier.part(
+            part,
+            Transaction { id: large.transaction, events, ends: large.ends },
+            epochs,
+            &large.beside,
+        );
         // By the number they are put together again.
         let bundle = Bundle { number: large.number, ..bundle };
         if !part.is_last {

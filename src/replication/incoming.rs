@@ -14,7 +14,7 @@ use gundb_core::apply::{Incoming, Verdict};
 use gundb_core::sync::filter::system_stream;
 use gundb_core::sync::message::Accept;
 use gundb_core::sync::receiver::{self, Stage};
-use gundb_core::{Clock, Event, SiteId, StreamId, TransactionId};
+use gundb_core::{Clock, Event, SiteId, StreamId, Transaction, TransactionId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,7 +93,9 @@ pub fn stage(peer: &str, stage: &Stage) -> Result<()> {
     if stage.index == 0 {
         catalog::forget_letters_of(peer)?;
     }
-    let part = apply::Part { events: stage.events.clone(), epochs: stage.epochs.clone(), is_last: false };
+    // Where the transaction ends its last part knows as well.
+    let ends = stage.transaction.xact;
+    let part = apply::Part { events: stage.events.clone(), epochs: stage.epochs.clone(), ends, is_last: false };
     part.keep(&Letters::of(peer, stage.transaction), stage.index, stage.transaction)
 }
 
@@ -109,8 +111,9 @@ fn complete(
     if parts == 0 {
         return Ok(None);
     }
-    let events = std::mem::take(&mut delivery.transactions).into_iter().flat_map(|transaction| transaction.events);
     let epochs = std::mem::take(&mut delivery.epochs);
-    apply::Part { events: events.collect(), epochs, is_last: true }.keep(&under, parts, whole)?;
+    if let Some(Transaction { events, ends, .. }) = delivery.transactions.pop() {
+        apply::Part { events, epochs, ends, is_last: true }.keep(&under, parts, whole)?;
+    }
     Ok(Some(Large::that_came(whole, under, accept == Accept::Any)))
 }

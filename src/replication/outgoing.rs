@@ -79,7 +79,7 @@ struct Found {
     greatest: Option<Hlc>,
     /// What the receiver must hold of lanes beside.
     needs: Clock,
-    large: Option<(gundb_core::TransactionId, Vec<Range>)>,
+    large: Option<(Placed, Vec<Range>)>,
     more: bool,
 }
 
@@ -116,7 +116,10 @@ impl<'a> Reading<'a> {
         let beside = found.greatest.map_or_else(Clock::new, |greatest| found.needs.join(&gate.beside(greatest)));
         let epochs = catalog::epoch_records(&found.epochs)?;
         Ok(match found.large {
-            Some((transaction, ranges)) => Page::Large { transaction, ranges, epochs, beside },
+            Some((placed, ranges)) => {
+                let (transaction, ends) = (placed.transaction, placed.greatest_stamp);
+                Page::Large { transaction, ends, ranges, epochs, beside }
+            }
             None => Page::Transactions {
                 transactions: found.transactions,
                 epochs,
@@ -159,9 +162,12 @@ impl<'a> Reading<'a> {
                     found.greatest = Some(placed.greatest_stamp);
                     found.epochs.extend(taken.epochs);
                     match taken.events {
-                        Some(events) => found.transactions.push(Transaction { id: placed.transaction, events }),
+                        Some(events) => {
+                            let (id, ends) = (placed.transaction, placed.greatest_stamp);
+                            found.transactions.push(Transaction { id, events, ends });
+                        }
                         None => {
-                            found.large = Some((placed.transaction, taken.ranges));
+                            found.large = Some((placed, taken.ranges));
                             return Ok(());
                         }
                     }

@@ -64,6 +64,15 @@ SELECT * FROM test_apply(delivery('[{"site": 5, "ms": 1, "type": "A"}]'));
 \set VERBOSITY default
 DROP TRIGGER meddle ON moves;
 
+-- Some of a transaction that ends a minute later in a stream which does not come: what is written here sorts after all of it.
+SELECT jsonb_set(delivery('[{"site": 25, "ms": 1, "type": "Some"}]'), '{transactions,0,ends}', to_jsonb((SELECT gundb.hlc(now() + '1 min'))::text)) AS s \gset
+SELECT * FROM test_apply(:'s');
+BEGIN;
+INSERT INTO moves (type) VALUES ('Seen some');
+SELECT type, hlc > (:'s'::jsonb #>> '{transactions,0,ends}')::gundb.hlc AS is_after FROM moves WHERE type = 'Seen some';
+ROLLBACK;
+SELECT events, hlc = (:'s'::jsonb #>> '{transactions,0,ends}')::gundb.hlc AS ends_there FROM gundb.span WHERE site = site(25);
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Stamps that are ahead, unknown streams
 -- ---------------------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ fn bundle(transactions: u64, events_each: u64) -> Bundle {
             }
         });
         let events: Vec<Event> = events.collect();
-        Transaction { id: events.first().expect("events").transaction(), events }
+        Transaction::new(events.first().expect("events").transaction(), events)
     });
     let transactions = transactions.collect();
     let from = From::Session { digest: [7; 16], beside: Clock::new() };

@@ -100,11 +100,34 @@ pub struct Transaction {
     pub id: TransactionId,
     /// Its events, in total order.
     pub events: Vec<Event>,
+    /// The greatest stamp of the whole transaction, as far as it is known: some of it may be in streams that are not looked at.
+    pub ends: Hlc,
 }
 
 impl Transaction {
-    /// The greatest stamp of its events, by which it is placed; its first stamp where it has none.
-    pub fn greatest_stamp(&self) -> Hlc {
-        self.events.iter().map(|event| event.hlc).max().unwrap_or(self.id.xact)
+    /// One that has no events elsewhere, as far as it is known.
+    pub fn new(id: TransactionId, events: Vec<Event>) -> Transaction {
+        Transaction { id, ends: greatest_of(&events).unwrap_or(id.xact), events }
     }
+
+    /// The greatest stamp of the whole transaction, by which it is placed: what has seen some of it has a greater one.
+    pub fn greatest_stamp(&self) -> Hlc {
+        greatest_of(&self.events).map_or(self.ends, |greatest| greatest.max(self.ends))
+    }
+
+    /// Whether it ends beyond its events here.
+    pub fn ends_elsewhere(&self) -> bool {
+        greatest_of(&self.events).is_some_and(|last| last < self.ends)
+    }
+
+    /// Whether it is in several streams, as far as it is known: what is here of it in one does not tell where it ends.
+    pub fn spans(&self) -> bool {
+        let mut streams = self.events.iter().map(|event| event.dot.stream);
+        let first = streams.next();
+        streams.any(|stream| Some(stream) != first) || self.ends_elsewhere()
+    }
+}
+
+fn greatest_of(events: &[Event]) -> Option<Hlc> {
+    events.iter().map(|event| event.hlc).max()
 }

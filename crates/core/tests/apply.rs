@@ -105,7 +105,7 @@ impl Author {
         });
         let events = events.collect();
         let id = TransactionId { site: self.site, run: self.run, xact };
-        Incoming { transaction: Transaction { id, events }, accepted: false }
+        Incoming { transaction: Transaction::new(id, events), accepted: false }
     }
 }
 
@@ -180,6 +180,16 @@ fn stamps_too_far_ahead_wait_until_they_are_accepted_and_what_stands_behind_wait
     let accepted = Incoming { accepted: true, ..ahead };
     let verdicts = judge(&[first, accepted, behind], &holds, &bounds);
     assert_eq!(verdicts[1..], [take(1), Verdict::Wait(Wait::Time(at(12)))]);
+}
+
+#[test]
+fn a_transaction_of_which_some_comes_waits_for_the_time_of_its_end() {
+    let mut author = Author::new(THERE, 1);
+    let mut some = author.writes(&[("s", 0)]);
+    some.transaction.ends = at(11);
+    let (holds, bounds) = (Holds::default(), Bounds { stamp_max: at(10), ..BOUNDS });
+    assert_eq!(judge(std::slice::from_ref(&some), &holds, &bounds), [Verdict::Wait(Wait::Time(at(11)))]);
+    assert_eq!(judge(&[Incoming { accepted: true, ..some }], &holds, &bounds), [take(1)]);
 }
 
 #[test]

@@ -113,6 +113,6 @@ fn a_transaction_is_placed_by_its_greatest_stamp() {
     let stamp = |millis| Hlc::new(millis, 0).unwrap();
     let events = vec![event("A", 0, stamp(5), content()), event("A", 0, stamp(9), content())];
     let id = events[0].transaction();
-    assert_eq!(Transaction { id, events }.greatest_stamp(), stamp(9));
-    assert_eq!(Transaction { id, events: vec![] }.greatest_stamp(), stamp(5));
+    assert_eq!(Transaction::new(id, events).greatest_stamp(), stamp(9));
+    assert_eq!(Transaction::new(id, vec![]).greatest_stamp(), stamp(5));
 }

@@ -280,7 +280,7 @@ fn bundles() -> [bundle::Bundle; 2] {
         epoch: 0,
         ..first.clone()
     };
-    let transaction = |events: Vec<Event>| Transaction { id: events[0].transaction(), events };
+    let transaction = |events: Vec<Event>| Transaction::new(events[0].transaction(), events);
     let epoch = |number, base| EpochPart {
         epoch: Epoch { site: first.dot.site, run: first.dot.lane.run(), number },
         base,

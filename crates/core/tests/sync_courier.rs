@@ -7,7 +7,7 @@ use gundb_core::bundle::{Bundle, From, Part};
 use gundb_core::sync::courier::{Courier, Opened, open, whole};
 use gundb_core::sync::receiver::Delivery;
 use gundb_core::sync::scope::{Page, Query, Range, Scope};
-use gundb_core::{Clock, Dot, EpochRecord, TransactionId};
+use gundb_core::{Clock, Dot, EpochRecord, Transaction};
 use proptest::prelude::*;
 use sites::{STREAMS, Site, Truth, all_streams, clock, stream_name};
 use strategies::cases;
@@ -28,8 +28,9 @@ fn export(from: &Site, to: &Site, since: Clock) -> Vec<Bundle> {
                     return bundles;
                 }
             }
-            Page::Large { transaction, ranges, epochs, beside } => {
-                bundles.extend(parts(from, &mut courier, transaction, ranges, epochs, &beside));
+            Page::Large { transaction, ends, ranges, epochs, beside } => {
+                let whole = Transaction { id: transaction, events: Vec::new(), ends };
+                bundles.extend(parts(from, &mut courier, &whole, ranges, epochs, &beside));
             }
             Page::Part { .. } => unreachable!(),
         }
@@ -39,17 +40,18 @@ fn export(from: &Site, to: &Site, since: Clock) -> Vec<Bundle> {
 fn parts(
     from: &Site,
     courier: &mut Courier,
-    transaction: TransactionId,
+    whole: &Transaction,
     mut ranges: Vec<Range>,
     mut epochs: Vec<EpochRecord>,
     beside: &Clock,
 ) -> Vec<Bundle> {
     let mut bundles = Vec::new();
     while !ranges.is_empty() {
-        let query = Query::Part { transaction, ranges, bytes_max: 1 };
+        let query = Query::Part { transaction: whole.id, ranges, bytes_max: 1 };
         let Page::Part { events, ranges_left } = from.read(&query) else { unreachable!() };
         let part = Part { index: bundles.len() as u64, is_last: ranges_left.is_empty() };
-        bundles.push(courier.part(part, transaction, events, std::mem::take(&mut epochs), beside));
+        let transaction = Transaction { events, ..whole.clone() };
+        bundles.push(courier.part(part, transaction, std::mem::take(&mut epochs), beside));
         ranges = ranges_left;
     }
     bundles
@@ -122,10 +124,7 @@ fn what_a_receiver_does_not_take_it_is_not_asked_for() {
     let untaken = from.writes(&[("t", 0)]);
     let taken = from.writes(&[("s", 0)]);
     let bundle = Courier::new(from.id, from.run, 0, untaken.into_iter().collect()).bundle(
-        vec![gundb_core::Transaction {
-            id: from.events[&taken[0]].transaction(),
-            events: vec![from.events[&taken[0]].clone()],
-        }],
+        vec![Transaction::new(from.events[&taken[0]].transaction(), vec![from.events[&taken[0]].clone()])],
         from.epochs.iter().map(|(epoch, clock)| EpochRecord { epoch: *epoch, clock: clock.clone() }).collect(),
         &Clock::new(),
     );

@@ -11,7 +11,7 @@ use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::Accept;
 use gundb_core::sync::receiver::Delivery;
 use gundb_core::{Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, Run, SiteId, StreamId, Transaction};
-use gundb_node::{Edge, New};
+use gundb_node::{Edge, New, Options};
 use support::{Random, create, event, every_fold, open, seed, something, specified};
 use tempfile::tempdir;
 
@@ -267,7 +267,23 @@ fn from_ahead(stream: &str, ahead_ms: u64) -> Delivery {
     event.chain = event.chain_after(&genesis);
     let epoch = EpochRecord { epoch: Epoch { site, run, number: 0 }, clock: Clock::new() };
     let id = event.transaction();
-    Delivery { transactions: vec![Transaction { id, events: vec![event] }], epochs: vec![epoch], ..Delivery::default() }
+    Delivery { transactions: vec![Transaction::new(id, vec![event])], epochs: vec![epoch], ..Delivery::default() }
+}
+
+#[test]
+fn what_is_written_after_some_of_a_transaction_sorts_after_all_of_it_though_the_store_is_closed_in_between() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("a");
+    let edge = create(&path, "a");
+    edge.create_stream("s", false).unwrap();
+    let mut some = from_ahead("s", 0);
+    let ends = Hlc::new(some.transactions[0].ends.millis() + 100_000, 7).unwrap();
+    some.transactions[0].ends = ends;
+    let origin = Origin { peer: "p".into(), accept: Accept::Any };
+    assert!(matches!(Store::apply(&edge, &origin, some).unwrap()[..], [Verdict::Take(_)]));
+    drop(edge);
+    let edge = Edge::open(&path, Options::default()).unwrap();
+    assert!(edge.append_one(event("s", "A", "k", "{}")).unwrap().hlc > ends);
 }
 
 #[test]

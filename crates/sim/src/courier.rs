@@ -101,10 +101,11 @@ impl World {
                         break;
                     }
                 }
-                Page::Large { transaction, ranges, epochs, beside } => {
+                Page::Large { transaction, ends, ranges, epochs, beside } => {
                     let from_clock = after.join(&beside);
                     after.extend(ranges.iter().map(|range| range.last_dot()));
-                    self.send_parts(link, from, from_clock, epochs, transaction, ranges);
+                    let whole = Transaction { id: transaction, events: Vec::new(), ends };
+                    self.send_parts(link, from, from_clock, epochs, whole, ranges);
                 }
                 Page::Part { .. } => break,
             }
@@ -118,20 +119,20 @@ impl World {
         from: usize,
         from_clock: Clock,
         epochs: Vec<EpochRecord>,
-        id: TransactionId,
+        whole: Transaction,
         mut ranges: Vec<gundb_core::sync::scope::Range>,
     ) {
         let node = self.links[link].nodes[from];
         let mut index = 0;
         while !ranges.is_empty() {
-            let query = Query::Part { transaction: id, ranges, bytes_max: self.bundle_bytes_max };
+            let query = Query::Part { transaction: whole.id, ranges, bytes_max: self.bundle_bytes_max };
             let Page::Part { events, ranges_left } = reading::read(&self.nodes[node].store, &query, self.plant) else {
                 return;
             };
             ranges = ranges_left;
             let part = Part { index, is_last: ranges.is_empty() };
             let told = if index == 0 { epochs.as_slice() } else { &[] };
-            self.send_bundle(link, from, from_clock.clone(), told, vec![Transaction { id, events }], Some(part));
+            self.send_bundle(link, from, from_clock.clone(), told, vec![Transaction { events, ..whole }], Some(part));
             index += 1;
         }
         self.counts.hit("transaction in parts, by courier");
@@ -241,7 +242,7 @@ impl World {
             return Ok(None);
         }
         let Some(parts) = post.ends[to].parts.remove(&(run, number, id)) else { return Ok(None) };
-        Ok(whole(parts, id))
+        Ok(whole(parts))
     }
 
     fn keep_early(&mut self, link: usize, to: usize, bundle: Bundle) {
@@ -327,7 +328,7 @@ fn heard(parts: &[EpochPart]) -> Result<Vec<EpochRecord>, Failure> {
 }
 
 /// One bundle of all parts of a transaction.
-fn whole(parts: Parts, id: TransactionId) -> Option<Bundle> {
+fn whole(parts: Parts) -> Option<Bundle> {
     let mut bundles = parts.came.into_values();
     let mut whole = bundles.next()?;
     let mut events: Vec<Event> = std::mem::take(&mut whole.transactions.first_mut()?.events);
@@ -336,7 +337,8 @@ fn whole(parts: Parts, id: TransactionId) -> Option<Bundle> {
         events.append(&mut bundle.transactions.first_mut()?.events);
     }
     events.sort_by(Event::cmp_total);
-    whole.transactions = vec![Transaction { id, events }];
+    whole.transactions.truncate(1);
+    whole.transactions.first_mut()?.events = events;
     whole.part = None;
     Some(whole)
 }

@@ -147,9 +147,11 @@ impl Node {
                 return Err(Failure::new("lanes have no gaps", detail));
             }
         }
-        let streams: BTreeSet<StreamId> = transaction.events.iter().map(|event| event.dot.stream).collect();
-        if streams.len() > 1 {
-            self.store.spans.insert(transaction.id, transaction.greatest_stamp());
+        let greatest = transaction.greatest_stamp();
+        self.observe(greatest);
+        if transaction.spans() {
+            let known = self.store.spans.entry(transaction.id).or_insert(greatest);
+            *known = greatest.max(*known);
         }
         Ok(())
     }

@@ -82,6 +82,11 @@ impl Waiter {
 }
 
 impl Judging {
+    /// The whole transaction has this stamp, wherever.
+    pub fn ends(&mut self, stamp: Hlc) {
+        self.greatest = self.greatest.max(stamp);
+    }
+
     /// Why it cannot be taken, as far as it has been judged.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -117,8 +122,9 @@ impl<'a, R: Receiver> Judge<'a, R> {
 
     /// What becomes of a transaction.
     pub fn verdict(&mut self, incoming: &Incoming) -> Verdict {
-        let Transaction { id, events } = &incoming.transaction;
+        let Transaction { id, events, .. } = &incoming.transaction;
         let mut judging = self.begin(*id, incoming.accepted);
+        judging.ends(incoming.transaction.greatest_stamp());
         self.part(&mut judging, events);
         let verdict = self.settle(&judging);
         if matches!(verdict, Verdict::Take(_) | Verdict::Wait(_)) {

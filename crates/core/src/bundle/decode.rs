@@ -281,6 +281,7 @@ fn transactions(
 ) -> Result<Vec<Transaction>, WireError> {
     too_many("transactions", message.events.len(), limits.transactions_max)?;
     let xacts = Column::new("transactions.xact", &message.xact, message.events.len())?;
+    let ends = Column::new("transactions.ends", &message.ends, message.events.len())?;
     let mut transactions = Vec::with_capacity(message.events.len());
     for (at, count) in message.events.iter().enumerate() {
         let count = usize::try_from(*count).ok().filter(|count| (1..=events.left()).contains(count));
@@ -288,7 +289,8 @@ fn transactions(
         let mut first = events.next()?;
         let xact = first.hlc.to_bits().wrapping_sub(xacts.get(at).cast_unsigned());
         first.xact = Hlc::from_bits(xact).ok_or(WireError::entry("transactions.xact", at, "is out of range"))?;
-        let mut transaction = Transaction { id: first.transaction(), events: Vec::with_capacity(count) };
+        let mut transaction =
+            Transaction { id: first.transaction(), events: Vec::with_capacity(count), ends: first.hlc };
         transaction.events.push(first);
         for _ in 1..count {
             let event = Event { xact: transaction.id.xact, ..events.next()? };
@@ -296,6 +298,8 @@ fn transactions(
                 .map_err(|why| WireError::entry("events", events.next - 1, why))?;
             transaction.events.push(event);
         }
+        let ends = transaction.greatest_stamp().to_bits().checked_add(ends.get(at)).and_then(Hlc::from_bits);
+        transaction.ends = ends.ok_or(WireError::entry("transactions.ends", at, "is out of range"))?;
         transactions.push(transaction);
     }
     events.end()?;

@@ -62,8 +62,11 @@ fn transactions<'a>(transactions: &'a [Transaction], tables: &mut Tables<'a>) ->
         let Some(first) = transaction.events.first() else { continue };
         columns.events.push(transaction.events.len() as u32);
         columns.xact.push(difference(first.hlc.to_bits(), transaction.id.xact.to_bits()));
+        let greatest = transaction.events.iter().map(|event| event.hlc.to_bits()).max().unwrap_or(0);
+        columns.ends.push(transaction.ends.to_bits().saturating_sub(greatest));
         transaction.events.iter().for_each(|event| events.push(event, tables));
     }
+    columns.ends = column(columns.ends);
     (columns, events.message())
 }
 

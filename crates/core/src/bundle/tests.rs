@@ -32,7 +32,7 @@ fn event(number: u16, seq: u64, millis: u64) -> Event {
 fn bundle() -> Bundle {
     let events = vec![event(0, 5, 1), event(1, 9, 2)];
     let later = Event { xact: Hlc::new(3, 0).unwrap(), ..event(0, 6, 3) };
-    let transaction = |events: Vec<Event>| Transaction { id: events[0].transaction(), events };
+    let transaction = |events: Vec<Event>| Transaction::new(events[0].transaction(), events);
     let epoch = |number, base| EpochPart {
         epoch: Epoch { site: events[0].dot.site, run: events[0].dot.lane.run(), number },
         base,

@@ -12,7 +12,8 @@ use crate::apply::Verdict;
 use crate::bundle::{Bundle, From, Part, WireError, WireLimits, decode_bundle};
 use crate::clock::Clock;
 use crate::context::EpochRecord;
-use crate::event::TransactionId;
+use crate::event::{Transaction, TransactionId};
+use crate::hlc::Hlc;
 use crate::id::{Dot, Run, SiteId, StreamId};
 use crate::store::{Origin, SessionError, Store, StoreError};
 use crate::sync::courier::{Courier, Opened, open, whole};
@@ -37,6 +38,7 @@ pub struct Export {
 #[derive(Debug)]
 struct Large {
     transaction: TransactionId,
+    ends: Hlc,
     ranges_left: Vec<Range>,
     epochs: Vec<EpochRecord>,
     beside: Clock,
@@ -95,9 +97,9 @@ impl Export {
                 let bundle = self.courier.bundle(transactions, epochs, &beside);
                 Ok(Some(Bundle { number: store.next_bundle_number()?, ..bundle }))
             }
-            Page::Large { transaction, ranges, epochs, beside } => {
+            Page::Large { transaction, ends, ranges, epochs, beside } => {
                 let number = store.next_bundle_number()?;
-                let large = Large { transaction, ranges_left: ranges, epochs, beside, number, next: 0 };
+                let large = Large { transaction, ends, ranges_left: ranges, epochs, beside, number, next: 0 };
                 self.part(store, large).map(Some)
             }
             Page::Part { .. } => Ok(None),
@@ -112,7 +114,12 @@ impl Export {
         };
         let part = Part { index: large.next, is_last: ranges_left.is_empty() };
         let (epochs, large_number) = (std::mem::take(&mut large.epochs), large.number);
-        let bundle = self.courier.part(part, large.transaction, events, epochs, &large.beside);
+        let bundle = self.courier.part(
+            part,
+            Transaction { id: large.transaction, events, ends: large.ends },
+            epochs,
+            &large.beside,
+        );
         if !part.is_last {
             self.large = Some(Large { ranges_left, next: large.next + 1, ..large });
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::Clock;
 use crate::context::{Epoch, EpochRecord};
-use crate::event::{Event, Transaction, TransactionId};
+use crate::event::{Event, Transaction};
 use crate::hlc::Hlc;
 use crate::id::{Dot, Seq};
 use crate::page::{LaneKey, Merge, Placed, Row, Step};
@@ -80,7 +80,7 @@ struct Found {
     greatest: Option<Hlc>,
     /// What the receiver must hold of lanes beside.
     needs: Clock,
-    large: Option<(TransactionId, Vec<Range>)>,
+    large: Option<(Placed, Vec<Range>)>,
     more: bool,
 }
 
@@ -119,7 +119,10 @@ impl<'a, S: Snapshot> Reading<'a, S> {
             epochs.extend(self.clock(epoch)?.map(|clock| EpochRecord { epoch, clock }));
         }
         Ok(match found.large {
-            Some((transaction, ranges)) => Page::Large { transaction, ranges, epochs, beside },
+            Some((placed, ranges)) => {
+                let (transaction, ends) = (placed.transaction, placed.greatest_stamp);
+                Page::Large { transaction, ends, ranges, epochs, beside }
+            }
             None => Page::Transactions {
                 transactions: found.transactions,
                 epochs,
@@ -161,9 +164,12 @@ impl<'a, S: Snapshot> Reading<'a, S> {
                     found.greatest = found.greatest.max(Some(placed.greatest_stamp));
                     found.epochs.extend(taken.epochs);
                     match taken.events {
-                        Some(events) => found.transactions.push(Transaction { id: placed.transaction, events }),
+                        Some(events) => {
+                            let (id, ends) = (placed.transaction, placed.greatest_stamp);
+                            found.transactions.push(Transaction { id, events, ends });
+                        }
                         None => {
-                            found.large = Some((placed.transaction, taken.ranges));
+                            found.large = Some((placed, taken.ranges));
                             return Ok(());
                         }
                     }

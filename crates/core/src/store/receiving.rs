@@ -3,7 +3,7 @@
 //! What must always hold here: what waited is judged before what comes, with it; whoever writes a plan writes all of it, with the epoch that it asks for, in one
 //! commit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use uuid::Uuid;
 
@@ -104,8 +104,7 @@ pub fn plan(waited: Vec<Incoming>, delivered: Vec<Incoming>, here: &impl Here, b
 
 fn span(incoming: &Incoming) -> Option<(TransactionId, Hlc)> {
     let transaction = &incoming.transaction;
-    let streams: BTreeSet<StreamId> = transaction.events.iter().map(|event| event.dot.stream).collect();
-    (streams.len() > 1).then(|| (transaction.id, transaction.greatest_stamp()))
+    transaction.spans().then(|| (transaction.id, transaction.greatest_stamp()))
 }
 
 /// What becomes of each transaction, as [`judge`] says, but for those that bring an id again: within a run each is one event's.

@@ -6,7 +6,7 @@
 use crate::bundle::{Bundle, EpochPart, From, Part};
 use crate::clock::Clock;
 use crate::context::EpochRecord;
-use crate::event::{Event, Transaction, TransactionId};
+use crate::event::{Event, Transaction};
 use crate::id::{Dot, Run, SiteId};
 use crate::sync::bases::Bases;
 use crate::sync::receiver::{Delivery, content};
@@ -50,20 +50,12 @@ impl Courier {
     }
 
     /// A part of a large transaction as the next bundle; its epochs come with the first. After the last, what follows follows all of it.
-    pub fn part(
-        &mut self,
-        part: Part,
-        transaction: TransactionId,
-        events: Vec<Event>,
-        epochs: Vec<EpochRecord>,
-        beside: &Clock,
-    ) -> Bundle {
+    pub fn part(&mut self, part: Part, transaction: Transaction, epochs: Vec<EpochRecord>, beside: &Clock) -> Bundle {
         let follows = self.follows.join(beside);
-        self.begun.extend(events.iter().map(|event| event.dot));
+        self.begun.extend(transaction.events.iter().map(|event| event.dot));
         if part.is_last {
             self.follows = self.follows.join(&std::mem::take(&mut self.begun));
         }
-        let transaction = Transaction { id: transaction, events };
         self.frame(follows, vec![transaction], Bases::default().tell(epochs), Some(part))
     }
 

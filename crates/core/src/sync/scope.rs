@@ -107,6 +107,8 @@ pub enum Page {
     Large {
         /// Which one.
         transaction: TransactionId,
+        /// Its greatest stamp, over all streams.
+        ends: Hlc,
         /// Its events, lane by lane.
         ranges: Vec<Range>,
         /// The epochs that they refer to.

@@ -87,6 +87,7 @@ struct Sent {
 #[derive(Debug)]
 struct Large {
     transaction: TransactionId,
+    ends: Hlc,
     ranges_left: Vec<Range>,
     content: Clock,
     epochs: Vec<EpochRecord>,
@@ -232,9 +233,9 @@ impl Sender {
                 self.gather_ms = (!more).then_some(now_ms + GATHER_MS.min(count / GATHER_EVENTS));
                 Some(bundle)
             }
-            Page::Large { transaction, ranges, epochs, beside } => {
+            Page::Large { transaction, ends, ranges, epochs, beside } => {
                 let content = ranges.iter().map(Range::last_dot).collect();
-                self.large = Some(Large { transaction, ranges_left: ranges, content, epochs, beside, next: 0 });
+                self.large = Some(Large { transaction, ends, ranges_left: ranges, content, epochs, beside, next: 0 });
                 None
             }
             Page::Part { events, ranges_left } => self.part(events, ranges_left),
@@ -245,7 +246,7 @@ impl Sender {
         let mut large = self.large.take()?;
         let part = Part { index: large.next, is_last: ranges_left.is_empty() };
         let bytes = events.iter().map(bytes_of).sum();
-        let transaction = Transaction { id: large.transaction, events };
+        let transaction = Transaction { id: large.transaction, events, ends: large.ends };
         let epochs = self.bases.tell(std::mem::take(&mut large.epochs));
         let bundle = self.bundle(vec![transaction], epochs, Some(part), large.beside.clone());
         if part.is_last {

@@ -269,11 +269,11 @@ impl Site {
             }
             stamp = greatest;
             if events.len() > self.large_events {
-                large = Some((id, ranges));
+                large = Some((id, ranges, greatest));
                 break;
             }
             events_count += events.len();
-            transactions.push(Transaction { id, events });
+            transactions.push(Transaction { id, events, ends: greatest });
         }
         let is_beside = |event: &&Event| {
             event.hlc < stamp
@@ -283,10 +283,10 @@ impl Site {
         let beside: Clock = self.events.values().filter(is_beside).map(|event| event.dot).collect();
         let beside = beside.join(&gate.beside(stamp));
         match large {
-            Some((transaction, ranges)) if transactions.is_empty() => {
+            Some((transaction, ranges, ends)) if transactions.is_empty() => {
                 let events = self.events.values().filter(|event| event.transaction() == transaction);
                 let epochs = self.epochs_of(events);
-                Page::Large { transaction, ranges, epochs, beside }
+                Page::Large { transaction, ends, ranges, epochs, beside }
             }
             large => {
                 let epochs = self.epochs_of(transactions.iter().flat_map(|transaction| &transaction.events));

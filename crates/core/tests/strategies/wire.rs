@@ -50,7 +50,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 /// A transaction of one run, its events in total order; lanes may have gaps, and chains mean nothing.
 pub fn any_transaction() -> impl Strategy<Value = Transaction> {
-    (vec(any_event(), 1..5), any_hlc()).prop_map(|(mut events, xact)| {
+    (vec(any_event(), 1..5), any_hlc(), any::<Option<u16>>()).prop_map(|(mut events, xact, beyond)| {
         let xact = events.iter().map(|event| event.hlc).min().unwrap_or(Hlc::MIN).min(xact);
         let first = events.first().map(|event| event.dot).unwrap();
         for event in &mut events {
@@ -60,7 +60,10 @@ pub fn any_transaction() -> impl Strategy<Value = Transaction> {
         }
         events.sort_by(Event::cmp_total);
         events.dedup_by_key(|event| event.total_order_key());
-        Transaction { id: events.first().unwrap().transaction(), events }
+        let mut transaction = Transaction::new(events.first().unwrap().transaction(), events);
+        let beyond = transaction.ends.to_bits().saturating_add(u64::from(beyond.unwrap_or(0)));
+        transaction.ends = Hlc::from_bits(beyond).unwrap_or(transaction.ends);
+        transaction
     })
 }
 

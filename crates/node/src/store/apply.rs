@@ -197,7 +197,9 @@ fn store_epochs(writing: &mut Writing<'_, '_>, own: (SiteId, Run), epochs: &[Epo
 fn write(writing: &mut Writing<'_, '_>, plan: Plan) -> Result<()> {
     for (id, greatest) in &plan.spans {
         writing.change();
-        writing.tables.span.insert(&transaction_bytes(id), greatest.to_bits())?;
+        let known = writing.tables.span_of(id)?;
+        writing.tables.span.insert(&transaction_bytes(id), known.max(Some(*greatest)).map_or(0, Hlc::to_bits))?;
+        writing.pass(*greatest)?;
     }
     for evidence in &plan.refused {
         writing.change();
@@ -303,7 +305,7 @@ pub fn stage(writing: &mut Writing<'_, '_>, origin: &Origin, stage: Stage) -> Re
         forget_parts(writing, &origin.peer)?;
     }
     writing.change();
-    let bytes = framed(Transaction { id: stage.transaction, events: stage.events }, stage.epochs);
+    let bytes = framed(Transaction::new(stage.transaction, stage.events), stage.epochs);
     writing.tables.part.insert((origin.peer.as_str(), stage.index), bytes.as_slice())?;
     Ok(())
 }

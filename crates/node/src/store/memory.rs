@@ -78,7 +78,7 @@ impl Memory {
             site,
             run: look.meta(words::RUN)?.map(|bytes| run_of(&bytes)).transpose()?,
             epoch: 0,
-            hlc,
+            hlc: hlc.max(look.meta(words::STAMP)?.map(|bytes| stamp_of(&bytes)).transpose()?.unwrap_or(Hlc::MIN)),
             lanes,
             moved: BTreeSet::new(),
             clock: Arc::new(clock),
@@ -117,6 +117,10 @@ impl Memory {
 
 fn run_of(bytes: &[u8]) -> Result<Run> {
     Run::new(number_of(bytes)?).ok_or_else(|| Error::damaged("the run"))
+}
+
+fn stamp_of(bytes: &[u8]) -> Result<Hlc> {
+    Hlc::from_bits(number_of(bytes)?).ok_or_else(|| Error::damaged("the stamp"))
 }
 
 pub fn number_of(bytes: &[u8]) -> Result<u64> {

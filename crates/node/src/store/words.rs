@@ -12,6 +12,8 @@ pub const RUN: &str = "run";
 pub const EPOCH: &str = "epoch";
 /// The number of the last bundle that was carried from here.
 pub const BUNDLE: &str = "bundle";
+/// A stamp of a transaction that ends in a stream which has not come: no stamp issued here is smaller.
+pub const STAMP: &str = "stamp";
 /// What is remembered of the site's links.
 pub const LINKS: &str = "links";
 /// The last group that was given to a stream or a view.

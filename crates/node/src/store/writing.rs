@@ -200,6 +200,15 @@ impl<'w, 't> Writing<'w, 't> {
         Ok(places)
     }
 
+    /// Every later stamp is greater than this, whatever is stored: somebody has issued it.
+    pub fn pass(&mut self, stamp: Hlc) -> Result<()> {
+        if stamp > self.memory.hlc {
+            self.memory.hlc = stamp;
+            self.tables.meta.insert(words::STAMP, stamp.to_bits().to_be_bytes().as_slice())?;
+        }
+        Ok(())
+    }
+
     /// Reads the definitions anew; streams that were declared get their place.
     pub fn learn(&mut self) -> Result<()> {
         let read = |writing: &Writing<'_, '_>| Definitions::read(writing.tables, writing.memory.site);

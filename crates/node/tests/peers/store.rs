@@ -251,7 +251,7 @@ impl Store for MemoryStore {
             assert_eq!(staged, id);
             events.append(&mut transactions[0].events);
             events.sort_by(Event::cmp_total);
-            transactions = vec![Transaction { id, events }];
+            transactions = vec![Transaction { events, ..transactions.remove(0) }];
             epochs.extend(more);
         }
         for record in epochs {
