@@ -20,6 +20,8 @@ struct Way {
     from: usize,
     to: usize,
     any: bool,
+    /// Whether something still comes by it.
+    is_alive: bool,
     /// The streams that flow.
     flows: BTreeSet<StreamId>,
 }
@@ -37,11 +39,12 @@ impl Spec {
         let known = nodes.iter().flat_map(|node| node.store.known.values());
         let names: BTreeSet<&str> = known.map(|name| &**name).chain([SYSTEM_STREAM]).collect();
         let mut ways = Vec::new();
-        for (link, from) in links.iter().filter(|link| link.is_alive).flat_map(|link| [(link, 0), (link, 1)]) {
+        for (link, from) in links.iter().flat_map(|link| [(link, 0), (link, 1)]) {
             let flow = link.flow(from);
             let flows = names.iter().filter(|name| flow.matches(name)).map(|name| StreamId::of_name(name)).collect();
             let any = link.ends[1 - from].accept == Accept::Any;
-            ways.push(Way { from: link.nodes[from], to: link.nodes[1 - from], any, flows });
+            let (to, is_alive) = (link.nodes[1 - from], link.is_alive);
+            ways.push(Way { from: link.nodes[from], to, any, is_alive, flows });
         }
         let streams: BTreeSet<StreamId> = names.iter().map(|name| StreamId::of_name(name)).collect();
         let mut spec = Spec { sites: nodes.iter().map(|node| node.store.site).collect(), ways, comes: BTreeSet::new() };
@@ -65,7 +68,7 @@ impl Spec {
         let mut held: Vec<BTreeSet<StreamId>> = self.sites.iter().map(own).collect();
         loop {
             let before: usize = held.iter().map(BTreeSet::len).sum();
-            for way in &self.ways {
+            for way in self.ways.iter().filter(|way| way.is_alive) {
                 let is_own = self.sites[way.from] == author;
                 if is_own || way.any && forwards(way, &held[way.from]) {
                     let brought: Vec<StreamId> = held[way.from].intersection(&way.flows).copied().collect();
@@ -83,18 +86,19 @@ impl Spec {
         self.comes.contains(&(node, dot.site, dot.stream))
     }
 
-    /// Whether an author's transactions come to a node whole: who brings some of its streams there brings all, and holds them whole. Else a transaction comes
-    /// in as many pieces as there are ways, and is passed on in pieces.
+    /// Whether an author's transactions come to a node whole: who brings some of its streams there brings all, and holds them whole, by
+    /// whatever link there ever was. Else a transaction comes in as many pieces as there are ways, and is passed on in pieces.
     pub fn comes_whole(&self, node: usize, dot: &Dot) -> bool {
         let mut streams: Vec<BTreeSet<StreamId>> = vec![BTreeSet::new(); self.sites.len()];
         for (at, _, stream) in self.comes.iter().filter(|(_, author, _)| *author == dot.site) {
             streams[*at].insert(*stream);
         }
-        let mut is_whole = vec![true; self.sites.len()];
+        // Nobody waits for what its own site wrote. So a copy of the author comes to hold it in pieces, and passes those on.
+        let is_copied = self.sites.iter().filter(|site| **site == dot.site).count() > 1;
+        let mut is_whole: Vec<bool> = self.sites.iter().map(|site| *site != dot.site || !is_copied).collect();
         for _ in 0..self.sites.len() {
             for way in self.ways.iter().filter(|way| self.sites[way.to] != dot.site) {
-                let brings_all = self.sites[way.from] == dot.site || is_whole[way.from];
-                is_whole[way.to] &= brings_all && streams[way.to].is_subset(&way.flows);
+                is_whole[way.to] &= is_whole[way.from] && streams[way.to].is_subset(&way.flows);
             }
         }
         is_whole[node]
