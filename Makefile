@@ -96,8 +96,8 @@ bench-edge: ## The edge node: its store beside bare redb, and the binary: size, 
 
 # --- keep it tidy -----------------------------------------------------------------------------------------------------
 
-lint: setup-lint ## Formatting, clippy, shellcheck, purity of core, sizes, licences of dependencies
-	@tests/tiers.sh lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies
+lint: setup-lint ## Formatting, clippy, shellcheck, purity of core, sizes, search paths, licences of dependencies
+	@tests/tiers.sh lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies
 
 setup-lint: setup
 	@tests/setup.sh lint
@@ -120,9 +120,12 @@ lint-size:
 lint-shell:
 	tests/lint/shell.sh
 
+lint-sql:
+	tests/lint/pgspot.sh
+
 lint-dependencies:
 	tests/lint/dependencies.sh
 
 .PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-replication lint \
-    setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-dependencies \
+    setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

