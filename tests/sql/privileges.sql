@@ -114,12 +114,29 @@ INSERT INTO statements (statement) VALUES
     ('SELECT * FROM gundb.peer'), ('SELECT * FROM gundb.peer_secret'), ('SELECT * FROM gundb.peer_state'), ('SELECT * FROM gundb.inbox'), ('SELECT * FROM gundb.known_links'),
     ('SELECT * FROM gundb.definer'), ('SELECT * FROM gundb.left_stream'), ('SELECT * FROM gundb.adoption'), ('SELECT * FROM gundb.peering'),
     ('SELECT * FROM gundb.own_run'), ('SELECT * FROM gundb.epoch'), ('SELECT * FROM gundb.consumer_state'), ('SELECT * FROM gundb.hlc_mark'),
+    ('SELECT gundb.check_view(''shop.counts'')'), ('SELECT gundb.rebuild_view(''shop.counts'')'), ('SELECT gundb.retry_pending(''shop.counts'')'),
+    ('SELECT gundb.alter_view(''shop.counts'', ''{"m": {"fold": "count"}}'')'), ('SELECT gundb.drop_view(''shop.counts'')'),
+    ('SELECT * FROM gundb.definitions()'), ('SELECT * FROM gundb.consumers()'), ('SELECT gundb.events_after(''moves'', ''{}'')'), ('SELECT gundb.events_after(''secret'', ''{}'')'),
+    ('SELECT gundb.compare(''p'')'),
     ('SELECT gundb.accept_pending()'), ('SELECT * FROM gundb.staged'), ('SELECT * FROM gundb.refused'), ('SELECT * FROM gundb.view_late'),
     ('SELECT * FROM gundb.pending'), ('SELECT * FROM gundb.view_pending'), ('SELECT * FROM gundb.view'),
     ('INSERT INTO gundb.span SELECT * FROM gundb.span'), ('DELETE FROM gundb.own_run'), ('SELECT setval(''gundb.hlc_mark'', 0)');
 SELECT statement, pg_temp.answer('gundb_nobody', statement) AS nobody, pg_temp.answer('gundb_reader', statement) AS reader,
        pg_temp.answer('gundb_writer', statement) AS writer, pg_temp.answer('gundb_admin', statement) AS admin
 FROM statements ORDER BY n;
+-- Who may call which function: of those that are not everybody's, by role. Of everybody's, those that are not immutable and stand in no statement above: of values, and of what its owner alone can name.
+CREATE ROLE gundb_peer;
+CREATE ROLE gundb_daemon;
+SELECT gundb.grant_peer('gundb_peer'), gundb.grant_daemon('gundb_daemon');
+CREATE TEMP VIEW functions AS SELECT p.oid, p.oid::regprocedure AS function, p.proname, p.provolatile, p.prorettype, has_function_privilege('gundb_nobody', p.oid, 'EXECUTE') AS is_everybodys
+    FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'gundb';
+SELECT function, has_function_privilege('gundb_writer', oid, 'EXECUTE') AS writer, has_function_privilege('gundb_peer', oid, 'EXECUTE') AS peer,
+       has_function_privilege('gundb_daemon', oid, 'EXECUTE') AS daemon, has_function_privilege('gundb_admin', oid, 'EXECUTE') AS admin FROM functions WHERE NOT is_everybodys ORDER BY function::text;
+SELECT function, provolatile AS kind FROM functions f WHERE is_everybodys AND provolatile <> 'i' AND prorettype <> 'trigger'::regtype
+    AND NOT EXISTS (SELECT FROM statements WHERE statement LIKE '%gundb.' || proname || '(%') ORDER BY function::text;
+DROP OWNED BY gundb_peer, gundb_daemon;
+DROP ROLE gundb_peer, gundb_daemon;
+
 SET ROLE gundb_admin;
 SELECT gundb.drop_view('shop.counts');
 SELECT gundb.drop_stream('viewed');
