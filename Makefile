@@ -94,6 +94,11 @@ bench-replication: setup ## Two sites beside PostgreSQL's logical replication (R
 bench-edge: ## The edge node: its store beside bare redb, and the binary: size, start, idling, catching up
 	@benches/edge.sh
 
+bench-growth: setup ## How cost grows with events, streams, lanes, clocks and sites, as curves (hours; GROWTH_QUICK=1 minutes)
+	@tests/setup.sh bench
+	@tests/extension.sh install target/pg/15/bin/pg_config release
+	@benches/growth.sh
+
 # --- keep it tidy -----------------------------------------------------------------------------------------------------
 
 lint: setup-lint ## Formatting, clippy, shellcheck, purity of core, sizes, search paths, licences of dependencies
@@ -126,6 +131,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

