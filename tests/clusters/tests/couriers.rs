@@ -187,7 +187,9 @@ async fn an_import_sees_the_table_that_another_made_while_it_waited() {
     let told = paris.value("SELECT gundb.site_clock()").await;
     paris.run("INSERT INTO moves (type) VALUES ('Second')").await;
     let second = export_of(&paris, "moves", &told).await.concat();
-    tokyo.run(&format!("BEGIN; SELECT gundb.create_stream('moves'); SELECT * FROM gundb.import_bundle('{first}')")).await;
+    tokyo
+        .run(&format!("BEGIN; SELECT gundb.create_stream('moves'); SELECT * FROM gundb.import_bundle('{first}')"))
+        .await;
     let other = cluster.connect("tokyo").await;
     let (watch, blocked) = (cluster.connect("tokyo").await, "SELECT count(*) FROM pg_locks WHERE NOT granted");
     tokio::join!(import(&other, &second), async {
