@@ -6,6 +6,7 @@
 //! - [`session`]: SQL to it, and its errors by SQLSTATE;
 //! - [`proxy`]: the cable between two servers;
 //! - [`events`]: what must hold of a stream's lanes, and the log of who saw which event under which dot;
+//! - [`history`]: what sessions saw, and whether that is causally consistent;
 //! - [`sites`]: several sites and the cables between them;
 //! - [`subject`]: a session that is given bad input and must survive it;
 //! - [`wire`]: certificates, and a wire that delays or swallows what is sent;
@@ -17,6 +18,7 @@
 pub mod cluster;
 pub mod daemon;
 pub mod events;
+pub mod history;
 pub mod postgres;
 pub mod proxy;
 pub mod seed;

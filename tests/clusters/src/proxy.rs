@@ -1,4 +1,4 @@
-//! The cable between two servers: it can be cut, swallow what is sent, and take its time.
+//! The cable between two servers: it can be cut, swallow what is sent one way or both, and take its time.
 //!
 //! A proxy listens on a socket in a directory of its own, as a server does, and passes on to a server's.
 
@@ -23,6 +23,30 @@ pub enum Cable {
     Cut,
     /// Nothing comes through, and nobody is told: what is sent is held until the cable is whole again, or cut.
     Silent,
+    /// The same, for what is sent to the server alone.
+    SilentThere,
+    /// The same, for what the server sends.
+    SilentBack,
+    /// Everything comes through, later and slowly, each way.
+    Slow { late: Duration, bytes_per_second: u32 },
+}
+
+/// Which way a carrier carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+impl Cable {
+    fn carries(self, way: Way) -> bool {
+        match self {
+            Cable::Whole | Cable::Cut | Cable::Slow { .. } => true,
+            Cable::Silent => false,
+            Cable::SilentThere => way == Way::Back,
+            Cable::SilentBack => way == Way::There,
+        }
+    }
 }
 
 /// A cable to one server.
@@ -109,8 +133,8 @@ impl Carrier {
             let (delay, cut) = (self.delay, self.cable.subscribe());
             let ways = (self.to_server.clone(), self.from_server.clone());
             tokio::spawn(async move {
-                let there = carry(from_client, to_server, delay, cut.clone(), ways.0);
-                let back = carry(from_server, to_client, delay, cut, ways.1);
+                let there = carry(Way::There, from_client, to_server, delay, cut.clone(), ways.0);
+                let back = carry(Way::Back, from_server, to_client, delay, cut, ways.1);
                 // Whichever way ends first ends the other: a half-open connection is not what is tested here.
                 tokio::select! { () = there => {}, () = back => {} }
             });
@@ -129,6 +153,7 @@ fn socket_in(directory: &Path) -> Option<PathBuf> {
 
 /// Carries one direction of a connection until it ends or the cable is cut.
 async fn carry(
+    way: Way,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     delay: Duration,
@@ -151,7 +176,12 @@ async fn carry(
     let writing = async move {
         while let Some((due, chunk)) = receive.recv().await {
             sleep_until(due.into()).await;
-            if cable.wait_for(|cable| *cable != Cable::Silent).await.is_err() || to.write_all(&chunk).await.is_err() {
+            let Ok(state) = cable.wait_for(|cable| cable.carries(way)).await.map(|state| *state) else { break };
+            if let Cable::Slow { late, bytes_per_second } = state {
+                sleep_until((due + late).into()).await;
+                sleep(Duration::from_secs_f64(chunk.len() as f64 / f64::from(bytes_per_second))).await;
+            }
+            if to.write_all(&chunk).await.is_err() {
                 break;
             }
             bytes.fetch_add(chunk.len() as u64, Relaxed);

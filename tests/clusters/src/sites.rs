@@ -8,10 +8,14 @@ use crate::{Cluster, Postgres, Session};
 use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+
+/// The columns of the view over the stream of all sites.
+pub const STOCK: &str = r#"{"n": {"fold": "count"}, "total": {"fold": "sum", "value": "n"},
+    "last": {"fold": "lww", "value": "name"}, "names": {"fold": "set", "add": {"Moved": "name"}}}"#;
 
 /// Who dials whom.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,8 @@ pub struct World {
     pub sites: Vec<Site>,
     pub links: Vec<Link>,
     pub acknowledged: Mutex<BTreeMap<events::Dot, Seen>>,
+    /// Appends that a server refused.
+    pub refused: AtomicUsize,
     pub stop: AtomicBool,
 }
 
@@ -87,18 +93,14 @@ impl World {
             session
                 .run(&format!("SELECT gundb.set_site_name('site{number}'); SELECT gundb.create_stream('moves')"))
                 .await;
-            session
-                .run(
-                    r#"SELECT gundb.create_view('stock', 'moves', '{"n": {"fold": "count"}, "total": {"fold": "sum", "value": "n"},
-                           "last": {"fold": "lww", "value": "name"}, "names": {"fold": "set", "add": {"Moved": "name"}}}')"#,
-                )
-                .await;
+            session.run(&format!("SELECT gundb.create_view('stock', 'moves', '{STOCK}')")).await;
             all.push(site);
         }
         for server in &servers {
             server.connect("postgres").await.run("CREATE ROLE replicator LOGIN").await;
         }
-        World { servers, sites: all, links: Vec::new(), acknowledged: Mutex::default(), stop: AtomicBool::new(false) }
+        let (acknowledged, refused, stop) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
+        World { servers, sites: all, links: Vec::new(), acknowledged, refused, stop }
     }
 
     /// Lays a cable and lets one site dial the other.
@@ -183,7 +185,10 @@ impl World {
                 match session.try_rows(&insert).await {
                     Ok(rows) => self.acknowledge(rows),
                     Err(failure) if failure.is_crash() => break,
-                    Err(Failure::Refused(error)) if matches!(error.code().code(), "40P01" | "55P03") => {}
+                    // A deadlock, a lock, or a full disk: nothing was acknowledged.
+                    Err(Failure::Refused(error)) if matches!(error.code().code(), "40P01" | "55P03" | "53100") => {
+                        self.refused.fetch_add(1, Relaxed);
+                    }
                     Err(failure) => panic!("an append at site {site} failed: {failure}"),
                 }
                 sleep(pause).await;
