@@ -45,7 +45,7 @@ uninstall: ## Remove what install put there
 
 test: setup ## Every tier of tests, with the minutes of each
 	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) \
-	    $(VERSIONS:%=test-lifecycle-%) test-clusters
+	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs
 
 test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
@@ -63,6 +63,15 @@ $(VERSIONS:%=test-lifecycle-%): test-lifecycle-%: extension-%
 
 test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restored
 	@tests/clusters.sh $(TESTS)
+
+test-docs: extension-15 ## What the documents say to run runs, and prints what they say (TESTS='README.md docs/edge.md' for some)
+	@cargo build -p gundb-node
+	@tests/docs.sh $(TESTS)
+
+accept-docs: extension-15 ## Take what the documents' SQL and shell print now as what they say, then read the diff (TESTS=… for some)
+	@cargo build -p gundb-node
+	@tests/docs.sh --accept $(TESTS)
+	@git --no-pager diff --stat -- README.md docs
 
 fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI tries; libFuzzer for FUZZ_SECONDS=60 a target
 	@GUNDB_CASES_TIMES=50 cargo test --release -p gundb-core --tests
@@ -131,6 +140,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-long fuzz accept bench bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long fuzz accept bench bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

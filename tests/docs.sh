@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The documents are true: what they say to run runs, in order, and prints what they say.
+#
+#   docs.sh [FILE ...]            all of them, or some
+#   docs.sh --accept [FILE ...]   takes what is printed as what the documents say: then read the difference
+#
+# Each document has fresh servers, one a site, and a directory of its own to run in. tests/docs.py reads and runs it, and
+# docs/contributing.md tells how a document says what is to be run where. docs/reference.md is not written by hand: it is
+# what tests/reference.sql makes of the catalog, and that every function has a comment is checked here.
+#
+# GUNDB_BINARY is the program gundb, if it is not target/debug/gundb.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+accept=()
+if [[ ${1-} == --accept ]]; then
+    accept=(--accept)
+    shift
+fi
+documents=("$@")
+((${#documents[@]})) || documents=(README.md docs/*.md docs/how-to/*.md)
+
+# shellcheck source=tests/cluster.sh
+source tests/cluster.sh
+
+binary=$(realpath "${GUNDB_BINARY-target/debug/gundb}")
+[[ -x $binary ]] || { echo "$binary is not there: cargo build -p gundb-node" >&2; exit 1; }
+PATH=$(dirname "$binary"):$PATH
+
+failed=0 ran=0
+at() { (cluster_use "$1" && shift && psql -X -q -v ON_ERROR_STOP=1 "$@" >/dev/null); }
+
+# begin KIND NAME: a server with an empty database, shop; and a site there, if it is to be one.
+begin() {
+    cluster_start "$2" 15 log_checkpoints=off || return
+    at "$2" -c 'CREATE DATABASE shop'
+    [[ $1 != site ]] || at "$2" -d shop -c 'CREATE EXTENSION gundb' -c "SELECT gundb.set_site_name('$2')"
+}
+
+for document in "${documents[@]}"; do
+    [[ $document != docs/reference.md ]] || continue
+    python3 tests/docs.py sites "$document" >"$cluster_home/sites"
+    [[ -s $cluster_home/sites ]] || continue
+    started=$SECONDS names=()
+    while read -r kind name; do
+        begin "$kind" "$name" </dev/null
+        names+=("$name")
+    done <"$cluster_home/sites"
+    python3 tests/docs.py run "$document" "$cluster_home" "${accept[@]}" || failed=1
+    for name in "${names[@]}"; do
+        ! grep 'terminated by signal\|PANIC' "$(cluster_log "$name")" || { echo "$document: the server $name crashed"; failed=1; }
+        cluster_stop "$name" immediate
+        rm -rf "${cluster_home:?}/$name"
+    done
+    rm -rf "$cluster_home/work"
+    ran=$((ran + 1))
+    printf '%-40s %3d s\n' "$document" "$((SECONDS - started))"
+done
+
+echo "$ran documents in $SECONDS seconds"
+exit "$failed"
