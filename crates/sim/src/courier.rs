@@ -56,7 +56,9 @@ struct Parts {
 impl World {
     /// A node sends a word, and what the other lacks by its last one.
     pub fn post(&mut self, link: usize, from: usize) -> Result<(), Failure> {
-        let pause_us = self.random.between(200_000, 400_000);
+        // When all has healed there is little to say.
+        let slowly = if self.is_healed() { 4 } else { 1 };
+        let pause_us = slowly * self.random.between(200_000, 400_000);
         self.after(pause_us, Step::Post { link, from });
         let node = self.links[link].nodes[from];
         if !self.nodes[node].is_up || !self.links[link].is_alive {

@@ -70,6 +70,7 @@ pub fn read(store: &Store, query: &Query, plant: Plant) -> Page {
     if let Query::Next { after, scope, .. } = &mut query {
         match plant {
             Plant::ForwardedWithoutCause => scope.routes = Arc::new(Routes::Unspoken),
+            Plant::UntakenAwaited => scope.routes = Arc::new(Routes::Open),
             Plant::Echo => *after = after.iter().filter(|dot| dot.site == store.site).collect(),
             _ => {}
         }

@@ -86,7 +86,7 @@ impl Node {
         let mut all = std::mem::take(&mut self.store.staged);
         all.extend(delivery.transactions);
         if self.plant == Plant::ForkMixed {
-            all.iter_mut().for_each(|incoming| self.mix(incoming));
+            self.mix(&mut all);
         }
         let stamp_max = Hlc::new(self.wall_ms(now_ms) + DRIFT_MAX_MS, u16::MAX).unwrap_or(Hlc::MAX);
         let json = Limits { depth: 100, bytes: 1 << 20 };
@@ -157,16 +157,18 @@ impl Node {
     }
 
     /// Makes another history of a lane look like the continuation of the one that is held.
-    fn mix(&self, incoming: &mut Incoming) {
+    fn mix(&self, all: &mut [Incoming]) {
         let mut heads: BTreeMap<LaneKey, Chain> = BTreeMap::new();
-        for event in &mut incoming.transaction.events {
+        for event in all.iter_mut().flat_map(|incoming| &mut incoming.transaction.events) {
             let lane = key(&event.dot);
             let last = self.store.lanes.get(&lane).and_then(|events| events.last());
             let genesis = || Chain::genesis(lane.site, lane.stream, lane.lane);
             let previous = heads.get(&lane).copied().unwrap_or_else(|| last.map_or_else(genesis, |event| event.chain));
             let held = self.store.event(&event.dot).map(|event| event.chain);
             event.chain = held.unwrap_or_else(|| event.chain_after(&previous));
-            heads.insert(lane, event.chain);
+            if held.is_none() {
+                heads.insert(lane, event.chain);
+            }
         }
     }
 

@@ -273,6 +273,7 @@ impl World {
     pub fn run(&mut self) -> Result<(), Failure> {
         let mut whole_since: Option<u64> = None;
         let mut next_look_us = 0;
+        let mut spec = (0, None);
         for _ in 0..STEPS_MAX {
             let Some(((when, _), step)) = self.steps.pop_first() else { break };
             self.now_us = when;
@@ -281,8 +282,15 @@ impl World {
                 continue;
             }
             next_look_us = self.now_us + if whole_since.is_some() { 1_000_000 } else { 100_000 };
-            let lacks = check::missing(&self.nodes, &Spec::new(&self.nodes, &self.links), &self.truth)
-                .or_else(|| check::waiting(&self.nodes, &self.truth));
+            // What is meant for whom changes with links and with what streams are known.
+            let known: usize = self.nodes.iter().map(|node| node.store.known.len()).sum();
+            let state = known + self.nodes.len() + self.links.iter().filter(|link| link.is_alive).count();
+            if spec.0 != state || spec.1.is_none() {
+                spec = (state, Some(Spec::new(&self.nodes, &self.links)));
+            }
+            let Some(spec) = &spec.1 else { continue };
+            let lacks =
+                check::missing(&self.nodes, spec, &self.truth).or_else(|| check::waiting(&self.nodes, &self.truth));
             match (lacks, whole_since) {
                 (Some(lacks), _) if self.now_us > self.heals_at_us + HEALING_MAX_US => {
                     return Err(Failure::new("everything catches up by itself", lacks));
