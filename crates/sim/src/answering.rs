@@ -2,7 +2,6 @@
 //!
 //! What must always hold here: a call is one commit or none; where it is rolled back the session is dropped, and the caller is told.
 
-use gundb_core::Clock;
 use gundb_core::bundle::{
     Bundle, From, WireLimits, decode_bundle, decode_hello, decode_receipt, encode_hello, encode_receipt,
 };
@@ -10,13 +9,14 @@ use gundb_core::sync::answerer::{Answerer, Pulled};
 use gundb_core::sync::dialler::CallId;
 use gundb_core::sync::message::{Outcome, Receipt};
 use gundb_core::sync::receiver::Check;
+use gundb_core::{Clock, Dot};
 
 use crate::check::Failure;
 use crate::connection::Side;
 use crate::network::{Bytes, Packet};
 use crate::plant::Plant;
 use crate::reading;
-use crate::session::{OfNode, hello, known_streams, unread};
+use crate::session::{OfNode, dots, hello, known_streams, unread};
 use crate::world::{Step, World};
 
 impl World {
@@ -32,6 +32,7 @@ impl World {
             Packet::Hello(call, bytes) => {
                 connection.answerer = None;
                 let theirs = decode_hello(&bytes, &limits).map_err(unread)?;
+                connection.told[0] = theirs.clock.clone();
                 self.learn_ways(link, 1, &theirs);
                 let mine = hello(self, link, 1);
                 let known = known_streams(&self.nodes[at]);
@@ -47,6 +48,9 @@ impl World {
                 let receipt = receipt.map(|bytes| decode_receipt(&bytes, &limits)).transpose().map_err(unread)?;
                 match self.pulled(number, receipt.as_ref()) {
                     Some(bundle) => {
+                        if let Some(bundle) = &bundle {
+                            self.is_news(number, 0, bundle)?;
+                        }
                         let bytes = bundle.map(|bundle| self.encode(&bundle));
                         let is_lost = bytes.is_some() && self.is_mangled();
                         if is_lost {
@@ -98,6 +102,7 @@ impl World {
         let failed = Ok(Packet::Failed);
         let Some(connection) = self.connections.get_mut(&number) else { return failed };
         let link = connection.link;
+        let brought: Vec<Dot> = dots(&bundle);
         let Some(mut end) = connection.answerer.take() else { return failed };
         let at = self.links[link].nodes[1];
         if let (Plant::BesideUnchecked, From::Session { beside, .. }) = (self.plant, &mut bundle.from) {
@@ -134,6 +139,9 @@ impl World {
         };
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.answerer = Some(end);
+            if receipt.as_ref().is_some_and(|receipt| receipt.outcome == Outcome::Taken) {
+                connection.told[0].extend(brought);
+            }
         }
         let Some(receipt) = receipt else {
             return Err(Failure::new("a bundle has a receipt", format!("call {call} of connection {number} has none")));

@@ -3,12 +3,14 @@
 //! What is looked at while a run goes on stands where it happens: in `receive.rs`.
 
 use std::fmt;
+use std::rc::Rc;
 
 use gundb_core::{Dot, Event, TransactionId};
 
 use crate::node::Node;
 use crate::spec::Spec;
 use crate::truth::Truth;
+use crate::view;
 
 /// A property that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,8 @@ pub fn settled(nodes: &[Node], truth: &Truth) -> Result<(), Failure> {
         }
     }
     equal_digests(nodes, truth)?;
+    views(nodes)?;
+    equal_views(nodes, truth)?;
     let held = |dot: &Dot| nodes.iter().any(|node| node.store.holds.covers(dot));
     match truth.facts.keys().find(|dot| !truth.lost.contains(dot) && !held(dot)) {
         Some(dot) => Err(Failure::new("nothing acknowledged is lost", format!("nobody holds {dot}"))),
@@ -112,6 +116,40 @@ fn equal_digests(nodes: &[Node], truth: &Truth) -> Result<(), Failure> {
             if a.store.holds == b.store.holds && !is_forked && a.store.digest(|_| true) != b.store.digest(|_| true) {
                 let detail = format!("{} and {} have one clock and two digests", a.name, b.name);
                 return Err(Failure::new("equal clocks mean equal digests", detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What views were maintained to be the specification says too, from nothing but the events.
+fn views(nodes: &[Node]) -> Result<(), Failure> {
+    for node in nodes {
+        let events: Vec<Rc<Event>> = node.store.events().cloned().collect();
+        let mut specified = view::specified(&events, &node.store.epochs)?;
+        for (row, state) in &node.store.views.rows {
+            let (maintained, specified) = (view::values(state), specified.remove(row));
+            if maintained != specified {
+                let detail = format!("{}: {}", node.name, view::differing(&maintained, &specified));
+                return Err(Failure::new("a view is the fold of its events", detail));
+            }
+        }
+        if !specified.is_empty() {
+            let detail = format!("{} lacks {} rows", node.name, specified.len());
+            return Err(Failure::new("a view is the fold of its events", detail));
+        }
+    }
+    Ok(())
+}
+
+/// Equal clocks mean equal views. What a fork has tainted is not the same event everywhere.
+fn equal_views(nodes: &[Node], truth: &Truth) -> Result<(), Failure> {
+    for (at, a) in nodes.iter().enumerate() {
+        for b in nodes.iter().skip(at + 1).filter(|b| a.store.holds == b.store.holds) {
+            let is_forked = a.store.holds.iter().any(|dot| truth.is_tainted(&dot));
+            if !is_forked && a.store.views.rows != b.store.views.rows {
+                let detail = format!("{} and {} have one clock and other rows", a.name, b.name);
+                return Err(Failure::new("equal clocks mean equal views", detail));
             }
         }
     }

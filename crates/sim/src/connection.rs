@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use gundb_core::Clock;
 use gundb_core::sync::answerer::Answerer;
 use gundb_core::sync::dialler::{CallId, Dialler};
 use gundb_core::sync::receiver::{Delivery, Stage};
@@ -32,6 +33,8 @@ pub struct Connection {
     pub arrives_us: [u64; 2],
     /// Whether something was lost in a direction: then nothing arrives any more.
     pub has_lost: [bool; 2],
+    /// What each end has said that it holds, or brought.
+    pub told: [Clock; 2],
     /// A push that arrives after the next one.
     pub swapped: Option<(CallId, Bytes)>,
 }
@@ -70,6 +73,7 @@ impl World {
             work: VecDeque::new(),
             arrives_us: [0; 2],
             has_lost: [false; 2],
+            told: Default::default(),
             swapped: None,
         };
         self.connections.insert(number, connection);

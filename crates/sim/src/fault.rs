@@ -121,9 +121,17 @@ impl World {
         self.lives[node] += 1;
         self.nodes[node].is_up = false;
         let memory = std::mem::take(&mut self.nodes[node].memory);
+        let memory_applied = memory.applied.clone();
         if self.plant == Plant::RunContinued {
             self.nodes[node].memory = memory;
             self.nodes[node].memory.forget_open();
+        }
+        if let Some((at_ms, before)) = memory_applied
+            && disk.is_none()
+            && self.plant == Plant::ClockApart
+            && at_ms + 100 > self.now_ms()
+        {
+            self.nodes[node].store.holds = before;
         }
         if let Some(disk) = disk {
             let before = std::mem::replace(&mut self.nodes[node].store, disk);

@@ -54,13 +54,17 @@ pub mod plant;
 mod random;
 mod reading;
 mod receive;
+mod saying;
 mod scenario;
 mod session;
 mod spec;
+mod spoiler;
 mod store;
 pub mod trace;
+mod transaction;
 mod truth;
 mod users;
+mod view;
 mod ways;
 mod world;
 

@@ -1,43 +1,90 @@
 //! Faults that are planted to see whether the checks catch them.
+//!
+//! What must always hold here: a fault is in what the simulator makes up around core, never in core: no product can reach it.
 
 use std::str::FromStr;
 
-/// A classic fault; never in a run that is to prove something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Plant {
-    /// None.
-    #[default]
-    Nothing,
-    /// A bundle is applied whatever its sender presumes is held.
-    FromUnchecked,
-    /// What must have come from others is not asked for.
-    BesideUnchecked,
-    /// A site is not sent what it wrote itself in an earlier run.
-    OwnEventsSuppressed,
-    /// Each part of a large transaction is applied when it comes.
-    SplitApplied,
-    /// The clock of a node is not moved past the stamps that it receives.
-    ClockNotMoved,
-    /// After a restore a node goes on in its run.
-    RunContinued,
-    /// What depends on something that was refused, or that waits, is taken all the same.
-    DependantsTaken,
-    /// The transactions of a page are put in the order of their first stamps.
-    OrderOfFirstStamps,
+macro_rules! plants {
+    ($($(#[doc = $doc:literal])* $plant:ident = $name:literal,)*) => {
+        /// A classic fault; never in a run that is to prove something.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum Plant {
+            /// None.
+            #[default]
+            Nothing,
+            $($(#[doc = $doc])* $plant,)*
+        }
+
+        impl Plant {
+            /// All of them, with the names by which they are chosen.
+            pub const ALL: &'static [(&'static str, Plant)] = &[$(($name, Plant::$plant),)*];
+        }
+    };
 }
 
-impl Plant {
-    /// All of them, with the names by which they are chosen.
-    pub const ALL: [(&'static str, Plant); 8] = [
-        ("from-unchecked", Plant::FromUnchecked),
-        ("beside-unchecked", Plant::BesideUnchecked),
-        ("own-events-suppressed", Plant::OwnEventsSuppressed),
-        ("split-applied", Plant::SplitApplied),
-        ("clock-not-moved", Plant::ClockNotMoved),
-        ("run-continued", Plant::RunContinued),
-        ("dependants-taken", Plant::DependantsTaken),
-        ("order-of-first-stamps", Plant::OrderOfFirstStamps),
-    ];
+plants! {
+    /// Transactions that are open beside each other write in one lane.
+    LaneShared = "commit-order-gap",
+    /// The head of a lane is read through the snapshot of a transaction at REPEATABLE READ.
+    StaleHead = "stale-head",
+    /// What a savepoint undoes is not undone in the head of its lane.
+    HeadKeptAfterSavepoint = "head-kept-after-savepoint",
+    /// An append of an id that is held, which ON CONFLICT leaves out, takes a seq.
+    DuplicateTakesSeq = "duplicate-takes-seq",
+    /// An event names an epoch that is drawn and not committed.
+    EpochBeforeCommit = "epoch-before-commit",
+    /// An epoch is drawn from one before the last, as if they had been committed in another order.
+    EpochsOutOfOrder = "epochs-out-of-order",
+    /// What was applied and the clock that covers it are committed apart, and a crash comes between.
+    ClockApart = "clock-apart",
+    /// After a restore a node goes on in its run.
+    RunContinued = "run-continued",
+    /// Of two histories of a lane the second is taken as a continuation of the first.
+    ForkMixed = "fork-mixed",
+    /// Each part of a large transaction is applied when it comes.
+    SplitApplied = "split-applied",
+    /// The clock of a node is not moved past the stamps that it receives.
+    ClockNotMoved = "clock-not-moved",
+    /// What depends on something that was refused, or that waits, is taken all the same.
+    DependantsTaken = "dependants-taken",
+    /// A delivery of which something is refused is rolled back as a whole.
+    RefusedBlocks = "refused-blocks",
+    /// A bundle is applied whatever its sender presumes is held.
+    FromUnchecked = "from-unchecked",
+    /// What must have come from others is not asked for.
+    BesideUnchecked = "beside-unchecked",
+    /// Who lacks an event's causes passes it on, and says nothing of them.
+    ForwardedWithoutCause = "forwarded-without-cause",
+    /// The transactions of a page are put in the order of their first stamps.
+    OrderOfFirstStamps = "order-of-first-stamps",
+    /// A site is not sent what it wrote itself in an earlier run.
+    OwnEventsSuppressed = "own-events-suppressed",
+    /// What somebody said that he holds is believed after his disk was put back.
+    OldWordBelieved = "old-word-believed",
+    /// Streams that a node does not take are waited for.
+    UntakenAwaited = "untaken-awaited",
+    /// What others wrote is sent again and again, also to who brought it.
+    Echo = "echo",
+    /// Of a site's earlier runs an author has seen what bears a smaller stamp.
+    ContextByStamp = "context-by-stamp",
+    /// An add that a remove has not seen is taken out by it.
+    RemoveKillsUnseenAdd = "remove-kills-unseen-add",
+    /// Removes of what is not in a remove-wins set leave nothing.
+    RemovesForgotten = "removes-forgotten",
+    /// Sums are made of floats.
+    FloatSum = "float-sum",
+    /// What comes after something that has seen it is folded as if it had not.
+    LateNotRefolded = "late-not-refolded",
+    /// The same, of what a site's own transaction held open.
+    OpenNotRefolded = "open-not-refolded",
+    /// A delete that has seen a part of a row's events leaves it as it is.
+    DeleteNotRefolded = "delete-not-refolded",
+    /// A revert changes nothing in what is folded already.
+    RevertNotRefolded = "revert-not-refolded",
+    /// An id that comes again is another event.
+    SameIdCountedTwice = "same-id-counted-twice",
+    /// Of an event's dots only the first is known: a remove that has seen another one has not seen the event.
+    OtherDotsForgotten = "other-dots-forgotten",
 }
 
 impl FromStr for Plant {

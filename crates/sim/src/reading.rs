@@ -2,8 +2,11 @@
 //!
 //! What must always hold here: as one snapshot shows them.
 
+use std::sync::Arc;
+
 use gundb_core::apply::LaneHead;
 use gundb_core::store::{self, Head, Snapshot, StoreError};
+use gundb_core::sync::routes::Routes;
 use gundb_core::sync::scope::{Page, Query};
 use gundb_core::{Clock, Epoch, Event, Hlc, LaneKey, Seq, SiteId, StreamId, Transaction, TransactionId};
 
@@ -63,7 +66,16 @@ pub fn read(store: &Store, query: &Query, plant: Plant) -> Page {
         Query::Next { scope, .. } if plant == Plant::OwnEventsSuppressed => Some(scope.receiver.0),
         _ => None,
     };
-    let mut page = store::read(&Disk { store, suppressed }, query).expect("memory does not fail");
+    let mut query = query.clone();
+    if let Query::Next { after, scope, .. } = &mut query {
+        match plant {
+            Plant::ForwardedWithoutCause => scope.routes = Arc::new(Routes::Unspoken),
+            Plant::UntakenAwaited => scope.routes = Arc::new(Routes::Open),
+            Plant::Echo => *after = after.iter().filter(|dot| dot.site == store.site).collect(),
+            _ => {}
+        }
+    }
+    let mut page = store::read(&Disk { store, suppressed }, &query).expect("memory does not fail");
     if let Page::Transactions { transactions, .. } = &mut page
         && plant == Plant::OrderOfFirstStamps
     {

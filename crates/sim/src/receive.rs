@@ -2,19 +2,20 @@
 //!
 //! What must always hold here: as in the database, one commit for all of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use gundb_core::apply::{Bounds, Fresh, Incoming, LaneHead, Receiver, Untaken, Verdict, judge};
 use gundb_core::sync::receiver::Stage;
 use gundb_core::{
-    Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, Limits, Run, SiteId, StreamId, TransactionId, sync,
+    Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, LaneKey, Limits, Run, SiteId, StreamId, TransactionId,
+    sync,
 };
 
 use crate::check::Failure;
 use crate::node::Node;
 use crate::plant::Plant;
-use crate::store::Store;
+use crate::store::{Store, key};
 use crate::truth::Truth;
 
 /// How far ahead of a node's wall clock a stamp may be.
@@ -84,6 +85,9 @@ impl Node {
         let staged_before = self.store.staged.len();
         let mut all = std::mem::take(&mut self.store.staged);
         all.extend(delivery.transactions);
+        if self.plant == Plant::ForkMixed {
+            self.mix(&mut all);
+        }
         let stamp_max = Hlc::new(self.wall_ms(now_ms) + DRIFT_MAX_MS, u16::MAX).unwrap_or(Hlc::MAX);
         let json = Limits { depth: 100, bytes: 1 << 20 };
         let bounds = Bounds { stamp_max, json, kind_bytes_max: 255, key_bytes_max: 2_048 };
@@ -91,17 +95,20 @@ impl Node {
         let here =
             Here { store: &self.store, own, plant: self.plant, waiting: Untaken::default(), refused: delivery.refused };
         let verdicts = judge(&all, &here, &bounds);
-        let mut applied = Clock::new();
+        let before = self.store.holds.clone();
+        let (mut applied, mut stored) = (Clock::new(), Vec::new());
         let mut touched = BTreeSet::new();
         for (incoming, verdict) in all.iter().zip(&verdicts) {
             if let Verdict::Take(fresh) = verdict {
-                self.store_transaction(incoming, fresh, &mut applied, truth)?;
+                self.store_transaction(incoming, fresh, &mut applied, &mut stored, truth)?;
                 touched.insert(incoming.transaction.id);
             }
         }
         self.keep_rest(&all, &verdicts, staged_before);
         if !applied.is_empty() {
             self.publish_epoch(&applied, truth);
+            self.fold(&stored, false)?;
+            self.memory.applied = Some((now_ms, before));
             self.note_applied(&touched, &applied, truth);
         }
         Ok(verdicts.into_iter().skip(staged_before).collect())
@@ -125,6 +132,7 @@ impl Node {
         incoming: &Incoming,
         fresh: &Fresh,
         applied: &mut Clock,
+        stored: &mut Vec<Rc<Event>>,
         truth: &Truth,
     ) -> Result<(), Failure> {
         let transaction = &incoming.transaction;
@@ -137,15 +145,9 @@ impl Node {
             self.observe(event.hlc);
             self.hear_of(event);
             applied.advance(&event.dot);
-            if !self.store.insert(Rc::new(event.clone())) {
-                let detail = format!(
-                    "{} stores {} after {}",
-                    self.name,
-                    event.dot,
-                    self.store.holds.get(event.dot.site, event.dot.stream, event.dot.lane)
-                );
-                return Err(Failure::new("lanes have no gaps", detail));
-            }
+            let event = Rc::new(event.clone());
+            stored.push(event.clone());
+            self.insert(event)?;
         }
         let greatest = transaction.greatest_stamp();
         self.observe(greatest);
@@ -154,6 +156,22 @@ impl Node {
             *known = greatest.max(*known);
         }
         Ok(())
+    }
+
+    /// Makes another history of a lane look like the continuation of the one that is held.
+    fn mix(&self, all: &mut [Incoming]) {
+        let mut heads: BTreeMap<LaneKey, Chain> = BTreeMap::new();
+        for event in all.iter_mut().flat_map(|incoming| &mut incoming.transaction.events) {
+            let lane = key(&event.dot);
+            let last = self.store.lanes.get(&lane).and_then(|events| events.last());
+            let genesis = || Chain::genesis(lane.site, lane.stream, lane.lane);
+            let previous = heads.get(&lane).copied().unwrap_or_else(|| last.map_or_else(genesis, |event| event.chain));
+            let held = self.store.event(&event.dot).map(|event| event.chain);
+            event.chain = held.unwrap_or_else(|| event.chain_after(&previous));
+            if held.is_none() {
+                heads.insert(lane, event.chain);
+            }
+        }
     }
 
     /// Keeps what waits, and what was refused.

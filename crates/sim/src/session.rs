@@ -3,13 +3,13 @@
 //! What must always hold here: all that is said goes through the codec; a call is one commit or none; a connection that loses something gives nothing any
 //! more. Reading and applying take time, in which other things happen.
 
-use gundb_core::StreamId;
 use gundb_core::bundle::{
     Bundle, WireLimits, decode_bundle, decode_hello, decode_receipt, encode_bundle, encode_hello, encode_receipt,
 };
 use gundb_core::sync::dialler::{Action, Call, CallId, Dialler, Reply};
 use gundb_core::sync::message::{Hello, Mismatch, PROTOCOL};
 use gundb_core::sync::receiver::Here;
+use gundb_core::{Dot, StreamId};
 
 use crate::check::Failure;
 use crate::connection::{Side, Work};
@@ -59,6 +59,11 @@ pub fn hello(world: &mut World, link: usize, end: usize) -> Hello {
     }
 }
 
+/// What a bundle brings.
+pub fn dots(bundle: &Bundle) -> Vec<Dot> {
+    bundle.transactions.iter().flat_map(|transaction| &transaction.events).map(|event| event.dot).collect()
+}
+
 pub fn unread(error: impl std::fmt::Debug) -> Failure {
     Failure::new("what was encoded can be decoded", format!("{error:?}"))
 }
@@ -90,7 +95,7 @@ impl World {
                 }
                 Some(Action::Greet) => continue,
                 Some(Action::Call(call, what)) => {
-                    self.call(number, call, what);
+                    self.call(number, call, what)?;
                     continue;
                 }
                 Some(Action::Close(mismatch)) => {
@@ -128,13 +133,30 @@ impl World {
         }
     }
 
-    fn call(&mut self, number: u64, call: CallId, what: Call) {
+    fn call(&mut self, number: u64, call: CallId, what: Call) -> Result<(), Failure> {
         let packet = match what {
             Call::Hello(hello) => Packet::Hello(call, encode_hello(&hello).into()),
-            Call::Push(bundle) => Packet::Push(call, self.encode(&bundle)),
+            Call::Push(bundle) => {
+                self.is_news(number, 1, &bundle)?;
+                Packet::Push(call, self.encode(&bundle))
+            }
             Call::Pull(receipt) => Packet::Pull(call, receipt.map(|receipt| encode_receipt(&receipt).into())),
         };
         self.send(number, 0, packet);
+        Ok(())
+    }
+
+    /// Nobody is sent what he said that he holds, or brought himself.
+    pub fn is_news(&self, number: u64, to: usize, bundle: &Bundle) -> Result<(), Failure> {
+        let Some(connection) = self.connections.get(&number) else { return Ok(()) };
+        match dots(bundle).into_iter().find(|dot| connection.told[to].covers(dot)) {
+            Some(dot) => {
+                let receiver = &self.nodes[self.links[connection.link].nodes[to]].name;
+                let detail = format!("{receiver} is sent {dot}, and has said that it holds it");
+                Err(Failure::new("nothing comes back to who brought it", detail))
+            }
+            None => Ok(()),
+        }
     }
 
     pub fn encode(&mut self, bundle: &Bundle) -> Bytes {
@@ -179,6 +201,7 @@ impl World {
             Packet::HelloReply(call, bytes) => {
                 let theirs = decode_hello(&bytes, &limits).map_err(unread)?;
                 end.replied(call, Reply::Hello(theirs.clone()), wall_ms);
+                connection.told[1] = theirs.clock.clone();
                 let link = connection.link;
                 self.learn_ways(link, 0, &theirs);
             }
@@ -208,10 +231,19 @@ impl World {
                 let page = reading::read(&self.nodes[at].store, &query, self.plant);
                 Box::new(move |end| end.read(page, wall_ms))
             }
-            Work::Apply(delivery) => match self.apply_in_session(link, 0, delivery)? {
-                Some(verdicts) => Box::new(move |end| end.applied(&verdicts, wall_ms)),
-                None => Box::new(move |end| end.failed(wall_ms)),
-            },
+            Work::Apply(delivery) => {
+                let events = delivery.transactions.iter().flat_map(|transaction| &transaction.events);
+                let brought: Vec<Dot> = events.map(|event| event.dot).collect();
+                match self.apply_in_session(link, 0, delivery)? {
+                    Some(verdicts) => {
+                        if let Some(connection) = self.connections.get_mut(&number) {
+                            connection.told[1].extend(brought);
+                        }
+                        Box::new(move |end| end.applied(&verdicts, wall_ms))
+                    }
+                    None => Box::new(move |end| end.failed(wall_ms)),
+                }
+            }
             Work::Stage(stage) => {
                 self.nodes[at].stage((link, 0), stage);
                 Box::new(move |end| end.staged(wall_ms))

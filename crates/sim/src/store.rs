@@ -10,6 +10,8 @@ use gundb_core::sync::filter::Filter;
 use gundb_core::sync::ways::Ways;
 use gundb_core::{Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, LaneKey, SiteId, StreamId, TransactionId};
 
+use crate::view::Views;
+
 /// The disk of a node.
 #[derive(Clone)]
 pub struct Store {
@@ -35,6 +37,7 @@ pub struct Store {
     pub heard: BTreeMap<(usize, usize), (SiteId, Filter)>,
     /// By which ways events come to whom.
     pub ways: Ways,
+    pub views: Views,
 }
 
 impl Store {
@@ -54,6 +57,7 @@ impl Store {
             mark: Hlc::MIN,
             heard: BTreeMap::new(),
             ways: Ways::default(),
+            views: Views::default(),
         }
     }
 

@@ -5,11 +5,21 @@
 use std::rc::Rc;
 
 use gundb_core::StreamId;
+use gundb_core::fold::REVERTED;
 
 use crate::check::Failure;
-use crate::node::Append;
 use crate::receive::Delivery;
+use crate::saying::Saying;
+use crate::transaction::Append;
 use crate::world::{Step, World};
+
+/// What is done in a transaction.
+#[derive(Debug, Clone, Copy)]
+pub enum Act {
+    Append { stream: StreamId, bytes: usize },
+    Savepoint,
+    GoBack,
+}
 
 impl World {
     /// A user of a node begins a transaction, and the next one thinks of the next.
@@ -34,7 +44,11 @@ impl World {
         let first = *self.random.pick(&streams);
         for _ in 0..appends {
             let stream = if self.random.percent(60) { first } else { *self.random.pick(&streams) };
-            self.after_random(for_us, Step::Append { node, life, transaction, stream, bytes });
+            self.after_random(for_us, Step::Act { node, life, transaction, act: Act::Append { stream, bytes } });
+            if self.random.percent(10) {
+                let act = *self.random.pick(&[Act::Savepoint, Act::GoBack]);
+                self.after_random(for_us, Step::Act { node, life, transaction, act });
+            }
         }
         let keeps = self.random.percent(90);
         self.after(for_us, Step::End { node, life, transaction, keeps });
@@ -46,16 +60,47 @@ impl World {
         }
     }
 
-    pub fn append(&mut self, node: usize, life: u64, transaction: u64, stream: StreamId, bytes: usize) {
+    pub fn act(&mut self, node: usize, life: u64, transaction: u64, act: Act) {
         if self.lives[node] != life {
             return;
         }
+        match act {
+            Act::Append { stream, bytes } => self.append(node, transaction, stream, bytes),
+            Act::Savepoint => self.nodes[node].set_savepoint(transaction),
+            Act::GoBack => {
+                if self.nodes[node].go_back(transaction) {
+                    self.counts.hit("savepoint rolled back");
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, node: usize, transaction: u64, stream: StreamId, bytes: usize) {
         let is_malformed = self.poison.remove(&node);
-        let (now_ms, what) = (self.now_ms(), Append { stream, bytes, is_malformed });
-        self.nodes[node].append(transaction, what, now_ms, &mut self.truth);
+        let says = self.say(stream, bytes);
+        let (now_ms, what) = (self.now_ms(), Append { stream, says: &says, is_malformed });
+        if self.nodes[node].append(transaction, &what, now_ms, &mut self.truth) {
+            self.said.entry(stream).or_default().push(says);
+        } else {
+            self.counts.hit("nothing appended");
+        }
         if is_malformed {
             self.counts.hit("malformed event");
             self.tell(|world| format!("{} writes a malformed event", world.nodes[node].name));
+        }
+    }
+
+    /// What a user says: something new, or what was said before, here or elsewhere.
+    fn say(&mut self, stream: StreamId, bytes: usize) -> Rc<Saying> {
+        let random = &mut self.random;
+        let id = random.uuid();
+        let before = self.said.get(&stream).map_or(&[][..], |said| said);
+        let of = if before.is_empty() { None } else { Some(random.pick(before).clone()) };
+        match (random.below(16), of) {
+            (0, Some(of)) => Rc::new(Saying::reverts(&of)),
+            (1, Some(of)) if of.kind != REVERTED => Rc::new(of.of_another_key(random)),
+            (1 | 2, Some(of)) => of,
+            _ => Rc::new(Saying::draw(random, id, bytes)),
         }
     }
 
@@ -63,7 +108,7 @@ impl World {
         if self.lives[node] != life {
             return Ok(());
         }
-        let committed = self.nodes[node].end(transaction, keeps, &mut self.truth);
+        let committed = self.nodes[node].end(transaction, keeps, &mut self.truth)?;
         if let Some(id) = committed {
             self.tell(|world| {
                 let dots: Vec<String> = world.truth.transactions[&id].dots.iter().map(|dot| world.dot(dot)).collect();
@@ -78,7 +123,7 @@ impl World {
         let stands = self.nodes[node].store.tables.contains_key(&StreamId::of_name(name));
         if self.nodes[node].is_up && !stands && !self.is_healed() {
             let now_ms = self.now_ms();
-            self.nodes[node].declare(name, now_ms, &mut self.truth);
+            self.nodes[node].declare(name, now_ms, &mut self.truth)?;
             self.tell(|world| format!("{} declares {name}", world.nodes[node].name));
             self.tell_learned(node);
             self.retry_staged(node)?;

@@ -18,11 +18,13 @@ use crate::node::Node;
 use crate::plant::Plant;
 use crate::random::Random;
 use crate::receive::Delivery;
+use crate::saying::Saying;
 use crate::scenario::{Fault, Filters, Plan, Scenario};
 use crate::spec::Spec;
 use crate::store::Store;
 use crate::trace::{Telling, Trace};
 use crate::truth::Truth;
+use crate::users::Act;
 
 /// How long after all healed everybody must have come to hold everything: retries after a minute are part of it.
 const HEALING_MAX_US: u64 = 200_000_000;
@@ -37,12 +39,11 @@ pub enum Step {
     Write {
         node: usize,
     },
-    Append {
+    Act {
         node: usize,
         life: u64,
         transaction: u64,
-        stream: StreamId,
-        bytes: usize,
+        act: Act,
     },
     End {
         node: usize,
@@ -137,6 +138,8 @@ pub struct World {
     pub last_bundle_us: u64,
     /// Nodes whose users write next what nobody else can take.
     pub poison: BTreeSet<usize>,
+    /// What was said in each stream, kept or not: it may be said again elsewhere.
+    pub said: BTreeMap<StreamId, Vec<Rc<Saying>>>,
     /// How many transactions were begun.
     pub transactions: u64,
 }
@@ -179,6 +182,7 @@ impl World {
             wakes: BTreeMap::new(),
             last_bundle_us: 0,
             poison: BTreeSet::new(),
+            said: BTreeMap::new(),
             transactions: 0,
         };
         world.counts.hit(scenario.topology);
@@ -269,6 +273,7 @@ impl World {
     pub fn run(&mut self) -> Result<(), Failure> {
         let mut whole_since: Option<u64> = None;
         let mut next_look_us = 0;
+        let mut spec = (0, None);
         for _ in 0..STEPS_MAX {
             let Some(((when, _), step)) = self.steps.pop_first() else { break };
             self.now_us = when;
@@ -277,8 +282,15 @@ impl World {
                 continue;
             }
             next_look_us = self.now_us + if whole_since.is_some() { 1_000_000 } else { 100_000 };
-            let lacks = check::missing(&self.nodes, &Spec::new(&self.nodes, &self.links), &self.truth)
-                .or_else(|| check::waiting(&self.nodes, &self.truth));
+            // What is meant for whom changes with links and with what streams are known.
+            let known: usize = self.nodes.iter().map(|node| node.store.known.len()).sum();
+            let state = known + self.nodes.len() + self.links.iter().filter(|link| link.is_alive).count();
+            if spec.0 != state || spec.1.is_none() {
+                spec = (state, Some(Spec::new(&self.nodes, &self.links)));
+            }
+            let Some(spec) = &spec.1 else { continue };
+            let lacks =
+                check::missing(&self.nodes, spec, &self.truth).or_else(|| check::waiting(&self.nodes, &self.truth));
             match (lacks, whole_since) {
                 (Some(lacks), _) if self.now_us > self.heals_at_us + HEALING_MAX_US => {
                     return Err(Failure::new("everything catches up by itself", lacks));
@@ -317,9 +329,7 @@ impl World {
     fn take(&mut self, step: Step) -> Result<(), Failure> {
         match step {
             Step::Write { node } => self.write(node),
-            Step::Append { node, life, transaction, stream, bytes } => {
-                self.append(node, life, transaction, stream, bytes);
-            }
+            Step::Act { node, life, transaction, act } => self.act(node, life, transaction, act),
             Step::End { node, life, transaction, keeps } => self.end(node, life, transaction, keeps)?,
             Step::Declare { node, name } => self.declare(node, &name)?,
             Step::Adopt { node } => self.adopt(node)?,
@@ -390,8 +400,15 @@ impl World {
             return Ok(None);
         }
         let node = self.links[link].nodes[end];
+        let before = (self.plant == Plant::RefusedBlocks).then(|| self.nodes[node].store.clone());
         let delivery = self.nodes[node].completed((link, end), delivery);
-        self.apply(node, delivery).map(Some)
+        let verdicts = self.apply(node, delivery)?;
+        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refuse(refusal) if !refusal.problem.is_gap());
+        if let Some(before) = before.filter(|_| verdicts.iter().any(is_refused)) {
+            self.nodes[node].store = before;
+            return Ok(None);
+        }
+        Ok(Some(verdicts))
     }
 
     fn retry(&mut self) -> Result<(), Failure> {
