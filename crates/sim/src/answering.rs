@@ -54,7 +54,7 @@ impl World {
                         let bytes = bundle.map(|bundle| self.encode(&bundle));
                         let is_lost = bytes.is_some() && self.is_mangled();
                         if is_lost {
-                            self.counts.hit("session bundle lost");
+                            self.strike("session bundle lost", at);
                             // Where nothing follows that does not fit, only a new session can tell.
                             self.after(1_000_000, Step::Close { connection: number, at: Side::Answerer });
                         }
@@ -75,14 +75,15 @@ impl World {
 
     /// Pushes arrive in order; the network of a mangled run swaps or doubles some.
     fn pushed(&mut self, number: u64, call: CallId, bytes: Bytes) -> Result<(), Failure> {
+        let at = self.connections.get(&number).map_or(0, |connection| self.links[connection.link].nodes[1]);
         let swapped = self.connections.get_mut(&number).and_then(|connection| connection.swapped.take());
         if swapped.is_none() && self.is_mangled() {
             if self.random.percent(50) {
-                self.counts.hit("session bundle doubled");
+                self.strike("session bundle doubled", at);
                 self.push(number, call, &bytes)?;
             } else if let Some(connection) = self.connections.get_mut(&number) {
                 connection.swapped = Some((call, bytes));
-                self.counts.hit("session bundle late");
+                self.strike("session bundle late", at);
                 // If no other comes: it is not lost.
                 self.after(300_000, Step::Close { connection: number, at: Side::Answerer });
                 return Ok(());
@@ -121,6 +122,7 @@ impl World {
                 self.note(at, &receipt.outcome);
                 Some(receipt)
             }
+            Check::Stage(_) if self.is_full(at) => return failed,
             Check::Stage(stage) => {
                 self.nodes[at].stage((link, 1), stage);
                 end.staged()

@@ -93,7 +93,9 @@ pub fn settled(nodes: &[Node], truth: &Truth) -> Result<(), Failure> {
             let detail = format!("{} has {:?} and holds {clock:?}", node.name, node.store.holds);
             return Err(Failure::new("a clock covers what is held", detail));
         }
-        if let Some((dot, reason)) = node.store.refused.iter().find(|((dot, _), _)| !truth.is_tainted(dot)) {
+        if let Some((dot, reason)) =
+            node.store.refused.iter().find(|((dot, _), _)| !truth.is_tainted(dot) && !truth.lied.contains(dot))
+        {
             let detail = format!("{} refused {}: {reason}", node.name, dot.0);
             return Err(Failure::new("only what is wrong is refused", detail));
         }

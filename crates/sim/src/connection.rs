@@ -2,7 +2,7 @@
 //!
 //! What must always hold here: messages arrive in the order in which they were sent; a connection that has lost one brings no other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use gundb_core::Clock;
 use gundb_core::sync::answerer::Answerer;
@@ -13,6 +13,9 @@ use gundb_core::sync::scope::Query;
 use crate::check::Failure;
 use crate::network::{Bytes, Packet};
 use crate::world::{Step, World};
+
+/// By how much what a slow node sends is late.
+const SLOW_US: u64 = 400_000;
 
 /// An end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +36,20 @@ pub struct Connection {
     pub arrives_us: [u64; 2],
     /// Whether something was lost in a direction: then nothing arrives any more.
     pub has_lost: [bool; 2],
+    /// Calls that are not answered yet.
+    pub in_flight: BTreeMap<CallId, InFlight>,
     /// What each end has said that it holds, or brought.
     pub told: [Clock; 2],
     /// A push that arrives after the next one.
     pub swapped: Option<(CallId, Bytes)>,
+}
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InFlight {
+    Hello,
+    Push,
+    Pull,
 }
 
 /// What the dialling end wants done.
@@ -73,6 +86,7 @@ impl World {
             work: VecDeque::new(),
             arrives_us: [0; 2],
             has_lost: [false; 2],
+            in_flight: BTreeMap::new(),
             told: Default::default(),
             swapped: None,
         };
@@ -85,13 +99,16 @@ impl World {
     /// Sends something over a connection, from its end 0 or 1.
     pub fn send(&mut self, number: u64, from: usize, packet: Packet) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        let link = &self.links[connection.link];
+        let at = connection.link;
+        let link = &self.links[at];
         if link.cuts[from] > 0 || connection.has_lost[from] {
             connection.has_lost[from] = true;
             return;
         }
-        let arrives_us = (self.now_us + link.delay(&mut self.random)).max(connection.arrives_us[from]);
+        let slow_us = if self.nodes[link.nodes[from]].slow_until_us > self.now_us { SLOW_US } else { 0 };
+        let arrives_us = (self.now_us + slow_us + link.delay(&mut self.random)).max(connection.arrives_us[from]);
         connection.arrives_us[from] = arrives_us;
+        let packet = self.twist(at, from, packet);
         let at = if from == 0 { Side::Answerer } else { Side::Dialler };
         self.at(arrives_us, Step::Arrive { connection: number, at, packet });
     }

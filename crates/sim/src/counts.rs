@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::matrix::Matrix;
+
 /// What was counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -16,6 +18,8 @@ pub struct Counts {
     pub simulated_ms: u64,
     /// Faults and other things worth hitting, by kind.
     pub hits: BTreeMap<&'static str, u64>,
+    /// Which faults struck in which states.
+    pub matrix: Matrix,
 }
 
 impl Counts {
@@ -33,6 +37,7 @@ impl Counts {
         self.bundles += other.bundles;
         self.bundle_bytes += other.bundle_bytes;
         self.simulated_ms += other.simulated_ms;
+        self.matrix.add(&other.matrix);
         for (kind, hits) in &other.hits {
             *self.hits.entry(kind).or_default() += hits;
         }
@@ -41,7 +46,7 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { nodes, transactions, events, connections, bundles, bundle_bytes, simulated_ms, hits } = self;
+        let Counts { nodes, transactions, events, connections, bundles, bundle_bytes, simulated_ms, hits, .. } = self;
         write!(f, "{nodes} nodes, {transactions} transactions, {events} events, {connections} connections, ")?;
         write!(f, "{bundles} bundles of {bundle_bytes} bytes, ")?;
         write!(f, "{} simulated s; hit:", simulated_ms / 1_000)?;

@@ -170,16 +170,33 @@ impl World {
     /// Gives something to couriers: some are lost, some arrive twice, and all when they like.
     fn carry(&mut self, link: usize, from: usize, bytes: Bytes) {
         if self.links[link].cuts[from] > 0 || self.random.percent(15) {
-            self.counts.hit("courier lost");
+            self.strike("courier lost", self.links[link].nodes[1 - from]);
             return;
         }
         let copies = if self.random.percent(10) { 2 } else { 1 };
         if copies == 2 {
-            self.counts.hit("courier doubled");
+            self.strike("courier doubled", self.links[link].nodes[1 - from]);
         }
         for _ in 0..copies {
+            let is_rubbish = self.is_hostile(link, from) && self.random.percent(30);
+            let bytes = if is_rubbish { self.twist_parcel(link, from, &bytes) } else { bytes.clone() };
             let delay_us = self.links[link].delay(&mut self.random) + self.random.below(300_000);
             self.after(delay_us, Step::Deliver { link, to: 1 - from, bytes: bytes.clone() });
+        }
+    }
+
+    /// Whether a node keeps bundles that came too early.
+    pub fn keeps_early(&self, node: usize) -> bool {
+        let posts = self.posts.iter().enumerate().filter_map(|(at, post)| Some((&self.links[at], post.as_ref()?)));
+        let ends = posts.flat_map(|(link, post)| link.nodes.into_iter().zip(&post.ends));
+        ends.filter(|(at, _)| *at == node).any(|(_, end)| !end.early.is_empty())
+    }
+
+    fn twist_parcel(&mut self, link: usize, from: usize, bytes: &Bytes) -> Bytes {
+        self.strike("hostile peer", self.links[link].nodes[1 - from]);
+        match Frame::read(bytes) {
+            Ok(frame) if frame.kind == Kind::Bundle => self.twist_bundle(bytes),
+            _ => self.rubbish(bytes),
         }
     }
 
@@ -191,7 +208,13 @@ impl World {
         }
         let unread = |error| Failure::new("what was encoded can be decoded", format!("{error:?}"));
         let limits = WireLimits::default();
-        let frame = Frame::read(bytes).map_err(unread)?;
+        let frame = match Frame::read(bytes) {
+            Err(_) if self.was_hostile(link, 1 - to) => {
+                self.counts.hit("rubbish refused");
+                return Ok(());
+            }
+            frame => frame.map_err(unread)?,
+        };
         if frame.kind == Kind::Hello {
             let word = decode_hello(bytes, &limits).map_err(unread)?;
             self.learn_ways(link, to, &word);
@@ -268,7 +291,7 @@ impl World {
         let unchecked = plant == Plant::FromUnchecked;
         // A stream that was not heard of yet may be one that it takes.
         let waits = |dot: &Dot| plant == Plant::UntakenAwaited || routes.comes(dot.site, dot.stream, true);
-        loop {
+        while !self.is_full(node) {
             let holds = self.nodes[node].store.holds.clone();
             let fits =
                 |bundle: &Bundle| lacks(bundle, &holds, waits).is_some_and(|lacks| unchecked || lacks.is_empty());

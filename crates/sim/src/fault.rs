@@ -10,37 +10,47 @@ use crate::connection::Side;
 use crate::network::{Carrier, Link};
 use crate::node::{BEGINNING_MS, Memory, Node};
 use crate::plant::Plant;
-use crate::scenario::{Fault, Filters, NAMES};
+use crate::scenario::{Fault, Filters, NAMES, Planned};
 use crate::store::Store;
 use crate::world::{Step, World};
 
+/// How often a fault looks whether its moment has come.
+const PATIENCE_US: u64 = 10_000;
 /// Copies make no more nodes than this.
 const NODES_MAX: usize = 10;
 
 impl World {
     /// A fault strikes.
     pub fn fault(&mut self, at: usize) {
-        let Some((_, fault)) = self.faults.get(at).cloned() else { return };
+        let Some(Planned { fault, awaits, .. }) = self.faults.get(at).cloned() else { return };
+        let is_awaited = awaits.is_none_or(|state| self.is_in(self.place(&fault), state));
+        if !is_awaited {
+            if self.now_us + 2 * PATIENCE_US < self.heals_at_us {
+                self.after(PATIENCE_US, Step::Fault(at));
+            }
+            return;
+        }
         self.tell(|_| format!("FAULT {fault:?}"));
         match fault {
             Fault::Cut { link, ways, for_us } => {
-                self.counts.hit(if ways == [true, true] { "cut" } else { "cut one way" });
+                let name = if ways == [true, true] { "cut" } else { "cut one way" };
+                self.links[link].nodes.into_iter().for_each(|node| self.strike(name, node));
                 self.cut(link, ways, for_us);
             }
             Fault::Partition { nodes, ways, for_us } => self.partition(&nodes, ways, for_us),
             Fault::Drop { link } => {
-                self.counts.hit("connection dropped");
+                self.links[link].nodes.into_iter().for_each(|node| self.strike("connection dropped", node));
                 self.break_connection(link, 50_000);
             }
             Fault::Crash { node, down_us, .. } => {
                 let copy = self.copies.remove(&at).filter(|_| self.may_lose(node));
-                self.counts.hit(if copy.is_some() { "crash that lost commits" } else { "crash" });
+                self.strike(if copy.is_some() { "crash that lost commits" } else { "crash" }, node);
                 self.stop(node, copy);
                 self.after(down_us, Step::Start { node });
             }
             Fault::Restore { node, .. } => {
                 if let Some(copy) = self.copies.remove(&at).filter(|_| self.may_lose(node)) {
-                    self.counts.hit("restore");
+                    self.strike("restore", node);
                     self.stop(node, Some(copy));
                     self.after(10_000, Step::Start { node });
                 }
@@ -48,13 +58,49 @@ impl World {
             Fault::Clone { node } => self.clone_node(node, None),
             Fault::Fork { node } => self.fork(node),
             Fault::Jump { node, by_ms } => {
-                self.counts.hit(if by_ms > 0 { "clock ahead" } else { "clock back" });
+                self.strike(if by_ms > 0 { "clock ahead" } else { "clock back" }, node);
                 // A clock does not go back behind 1970; there it goes on.
                 let ahead_ms = self.nodes[node].ahead_ms + by_ms;
                 self.nodes[node].ahead_ms = ahead_ms.max(-(BEGINNING_MS as i64));
             }
             Fault::Poison { node } => self.poison(node),
+            Fault::Full { node, for_us } => {
+                self.strike("full disk", node);
+                self.nodes[node].full_until_us = self.now_us + for_us;
+            }
+            Fault::Slow { node, for_us } => {
+                self.strike("slow peer", node);
+                self.nodes[node].slow_until_us = self.now_us + for_us;
+            }
+            Fault::Hostile { link, from, for_us } => {
+                self.links[link].hostile_until_us[from] = self.now_us + for_us;
+                // What was refused meanwhile is sent again in another session.
+                self.after(for_us, Step::Part { link });
+            }
         }
+    }
+
+    /// The node in whose state a fault looks for its moment.
+    fn place(&self, fault: &Fault) -> usize {
+        match fault {
+            Fault::Cut { link, ways, .. } => self.links[*link].nodes[usize::from(ways[0])],
+            Fault::Partition { nodes, .. } => nodes.first().copied().unwrap_or_default(),
+            Fault::Drop { link } => self.links[*link].nodes[0],
+            Fault::Hostile { link, from, .. } => self.links[*link].nodes[1 - from],
+            Fault::Crash { node, .. }
+            | Fault::Restore { node, .. }
+            | Fault::Clone { node }
+            | Fault::Jump { node, .. }
+            | Fault::Poison { node }
+            | Fault::Fork { node }
+            | Fault::Full { node, .. }
+            | Fault::Slow { node, .. } => *node,
+        }
+    }
+
+    /// A session of a link ends, whatever it is about.
+    pub fn part(&mut self, link: usize) {
+        self.break_connection(link, 50_000);
     }
 
     /// What a site has lost, its own events too, it gets back only over links that forward to it: what others wrote who had seen such would wait for ever.
@@ -90,7 +136,8 @@ impl World {
     }
 
     fn partition(&mut self, nodes: &BTreeSet<usize>, ways: [bool; 2], for_us: u64) {
-        self.counts.hit(if ways == [true, true] { "partition" } else { "partition one way" });
+        let name = if ways == [true, true] { "partition" } else { "partition one way" };
+        nodes.iter().for_each(|node| self.strike(name, *node));
         for link in 0..self.links.len() {
             let [a, b] = self.links[link].nodes.map(|node| nodes.contains(&node));
             match (a, b) {
@@ -146,6 +193,7 @@ impl World {
 
     pub fn start(&mut self, node: usize) {
         self.nodes[node].is_up = true;
+        self.nodes[node].started_us = Some(self.now_us);
         self.tell(|world| format!("{} starts", world.nodes[node].name));
     }
 
@@ -154,7 +202,7 @@ impl World {
         if self.nodes.len() >= NODES_MAX || !self.may_lose(node) || !self.nodes[node].is_up {
             return;
         }
-        self.counts.hit(if memory.is_some() { "fork" } else { "clone" });
+        self.strike(if memory.is_some() { "fork" } else { "clone" }, node);
         let original = &self.nodes[node];
         let (name, store, takes) = (format!("{}'", original.name), original.store.clone(), original.takes.clone());
         let mut copy = Node::new(name, store, takes, self.random.part(), self.plant);
@@ -200,6 +248,11 @@ impl World {
         for node in 0..self.nodes.len() {
             if !self.nodes[node].is_up {
                 self.start(node);
+            }
+        }
+        for link in 0..self.links.len() {
+            if self.was_hostile(link, 0) || self.was_hostile(link, 1) {
+                self.part(link);
             }
         }
         for link in 0..self.links.len() {

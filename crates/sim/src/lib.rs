@@ -10,8 +10,9 @@
 //!
 //! What is checked, at each commit that applies something:
 //! no dot has two contents; lanes have no gaps; transactions are whole in the streams that the node takes; nothing stands there before what its author had
-//! really seen; an epoch arrives as it was written. And at the end: whoever should hold an event does; nothing acknowledged is gone unless a
-//! fault took it from the last node that held it; clocks cover what is held; equal clocks have equal digests; nothing waits, nothing was
+//! really seen; an epoch arrives as it was written, and covers what its author held; nobody is sent what he brought; a view's row is the fold of its
+//! events, and one id counts once. And at the end: whoever should hold an event does; nothing acknowledged is gone unless a
+//! fault took it from the last node that held it; clocks cover what is held; equal clocks have equal digests and equal views; nothing waits, nothing was
 //! refused without reason, nothing is sent any longer.
 //!
 //! What a fault has tainted (a malformed event, a run that two nodes went on in, and what was written by who had seen such) is left out of these, since it is
@@ -25,7 +26,13 @@
 //! | `world.rs` | the loop of a run |
 //! | `scenario.rs` | what a seed stands for |
 //! | `fault.rs` | what goes wrong |
-//! | `node.rs` | a node: memory, wall clock, users |
+//! | `hostile.rs` | a peer that sends rubbish and lies |
+//! | [`matrix`] | which faults struck in which states |
+//! | [`cut`] | a failing run made smaller |
+//! | `node.rs` | a node: memory, wall clock |
+//! | `transaction.rs` | what a user's transaction does |
+//! | `saying.rs` | what events say |
+//! | `view.rs` | views of every fold |
 //! | `store.rs` | a node's disk |
 //! | `receive.rs` | applying what came |
 //! | `reading.rs` | reading what is sent |
@@ -37,6 +44,7 @@
 //! | `spec.rs` | what is meant for whom |
 //! | `truth.rs` | what really happened |
 //! | [`check`] | what must hold in the end |
+//! | `spoiler.rs` | faults planted in the maintenance of views |
 //! | [`plant`] | faults planted to see whether the checks catch them |
 //! | [`trace`], [`counts`] | a run told, and counted |
 //! | `random.rs` | the seed's numbers |
@@ -47,7 +55,10 @@ pub mod check;
 mod connection;
 pub mod counts;
 mod courier;
+pub mod cut;
 mod fault;
+mod hostile;
+pub mod matrix;
 mod network;
 mod node;
 pub mod plant;
@@ -70,6 +81,7 @@ mod world;
 
 pub use check::Failure;
 pub use counts::Counts;
+pub use cut::{Cut, shrink};
 pub use plant::Plant;
 pub use scenario::Filters;
 pub use trace::Telling;
@@ -82,25 +94,28 @@ const LAST_STEPS: usize = 60;
 pub struct Failed {
     /// Its seed.
     pub seed: u64,
+    /// What was left out of it.
+    pub cut: Cut,
     /// What did not hold.
     pub failure: Failure,
     /// Its last steps.
     pub last_steps: Vec<String>,
 }
 
-/// Runs a seed; tells it where asked to.
-pub fn run(seed: u64, filters: Filters, telling: Telling, plant: Plant) -> Result<Counts, Box<Failed>> {
-    let mut world = world::World::new(seed, filters, telling, plant);
+/// Runs a seed, or what is left of it; tells it where asked to.
+pub fn run(seed: u64, filters: Filters, telling: Telling, plant: Plant, cut: &Cut) -> Result<Counts, Box<Failed>> {
+    let mut world = world::World::new(seed, filters, telling, plant, cut);
     match world.run() {
         Ok(()) => Ok(world.counts),
-        Err(failure) => Err(Box::new(Failed { seed, failure, last_steps: world.trace.into_last() })),
+        Err(failure) => Err(Box::new(Failed { seed, cut: cut.clone(), failure, last_steps: world.trace.into_last() })),
     }
 }
 
 /// Runs a seed, and once more where it fails, to tell its last steps.
 pub fn run_quietly(seed: u64, filters: Filters, plant: Plant) -> Result<Counts, Box<Failed>> {
-    run(seed, filters, Telling::Nothing, plant).map_err(|failed| {
-        match run(seed, filters, Telling::Last(LAST_STEPS), plant) {
+    let cut = Cut::default();
+    run(seed, filters, Telling::Nothing, plant, &cut).map_err(|failed| {
+        match run(seed, filters, Telling::Last(LAST_STEPS), plant, &cut) {
             Err(told) if told.failure == failed.failure => told,
             _ => {
                 let failure = Failure::new(
@@ -116,6 +131,9 @@ pub fn run_quietly(seed: u64, filters: Filters, plant: Plant) -> Result<Counts, 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.last_steps.iter().try_for_each(|step| writeln!(f, "{step}"))?;
+        if self.cut != Cut::default() {
+            writeln!(f, "this was made smaller: --seed {} --cut {} --trace tells all of it", self.seed, self.cut)?;
+        }
         write!(f, "seed {} fails: {}", self.seed, self.failure)
     }
 }

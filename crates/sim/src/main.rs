@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gundb_sim::{Counts, Filters, Plant, Telling, run, run_quietly};
+use gundb_sim::{Counts, Cut, Filters, Plant, Telling, run, run_quietly, shrink};
 
-const USAGE: &str = "usage: gundb-sim --seed S [--trace] | --from-seed S --seeds N [--seconds T] [--keep-going] [--filters-by-link] [--plant FAULT]";
+const USAGE: &str = "usage: gundb-sim --seed S [--trace] | --from-seed S --seeds N [--seconds T] [--keep-going] [--filters-by-link] [--plant FAULT] [--cut WHAT] [--matrix]";
 
 struct Arguments {
     from_seed: u64,
@@ -15,6 +15,8 @@ struct Arguments {
     keeps_going: bool,
     filters: Filters,
     plant: Plant,
+    cut: Cut,
+    is_matrix: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -26,6 +28,8 @@ fn arguments() -> Result<Arguments, String> {
         keeps_going: false,
         filters: Filters::ByNode,
         plant: Plant::Nothing,
+        cut: Cut::default(),
+        is_matrix: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -41,6 +45,8 @@ fn arguments() -> Result<Arguments, String> {
             "--keep-going" => arguments.keeps_going = true,
             "--filters-by-link" => arguments.filters = Filters::ByLink,
             "--plant" => arguments.plant = words.next().ok_or("--plant wants a name")?.parse()?,
+            "--cut" => arguments.cut = words.next().ok_or("--cut wants what is left out")?.parse()?,
+            "--matrix" => arguments.is_matrix = true,
             _ => return Err(format!("{word} is not known\n{USAGE}")),
         }
     }
@@ -61,10 +67,11 @@ fn main() -> ExitCode {
         if begun.elapsed().as_secs() >= arguments.seconds_max {
             break;
         }
-        let result = if arguments.is_told {
-            run(seed, arguments.filters, Telling::All, arguments.plant)
+        let Arguments { filters, plant, cut, .. } = &arguments;
+        let result = if arguments.is_told || *cut != Cut::default() {
+            run(seed, *filters, if arguments.is_told { Telling::All } else { Telling::Nothing }, *plant, cut)
         } else {
-            run_quietly(seed, arguments.filters, arguments.plant)
+            run_quietly(seed, *filters, *plant)
         };
         ran += 1;
         match result {
@@ -75,12 +82,23 @@ fn main() -> ExitCode {
             }
             Err(failed) => {
                 failures += 1;
-                println!("{failed}");
+                println!("seed {} fails: {}", failed.seed, failed.failure);
+                if !arguments.is_told && *cut == Cut::default() {
+                    println!("{}", shrink(*filters, *plant, *failed));
+                }
                 break;
             }
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{ran} seeds in {seconds:.1} s, {failures} failed: {counts}");
+    let holes = if arguments.is_matrix { counts.matrix.holes() } else { Vec::new() };
+    if arguments.is_matrix {
+        println!("{}", counts.matrix);
+    }
+    if !holes.is_empty() {
+        println!("never tried: {}", holes.join(", "));
+        return ExitCode::FAILURE;
+    }
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

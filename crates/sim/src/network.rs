@@ -38,6 +38,8 @@ pub struct Link {
     pub is_alive: bool,
     /// For how many reasons messages from each end are lost.
     pub cuts: [u32; 2],
+    /// Until when each end sends rubbish now and then.
+    pub hostile_until_us: [u64; 2],
     /// The dialler's connection.
     pub connection: Option<u64>,
     /// How often dialling has failed since it last did not.
@@ -46,7 +48,17 @@ pub struct Link {
 
 impl Link {
     pub fn new(nodes: [usize; 2], ends: [End; 2], carrier: Carrier, delay_us: u64) -> Link {
-        Link { nodes, ends, carrier, delay_us, is_alive: true, cuts: [0; 2], connection: None, failures: 0 }
+        Link {
+            nodes,
+            ends,
+            carrier,
+            delay_us,
+            is_alive: true,
+            cuts: [0; 2],
+            hostile_until_us: [0; 2],
+            connection: None,
+            failures: 0,
+        }
     }
 
     /// How long a message takes.

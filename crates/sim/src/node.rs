@@ -25,6 +25,12 @@ pub struct Node {
     pub is_up: bool,
     pub store: Store,
     pub memory: Memory,
+    /// When it started last, but for the first time.
+    pub started_us: Option<u64>,
+    /// Until when its disk is full.
+    pub full_until_us: u64,
+    /// Until when it is slow.
+    pub slow_until_us: u64,
     /// How far its wall clock is ahead of the true time.
     pub ahead_ms: i64,
     /// The streams that it takes, from whomever.
@@ -62,7 +68,22 @@ impl Memory {
 impl Node {
     pub fn new(name: String, store: Store, takes: Filter, random: Random, plant: Plant) -> Node {
         let (unseen, split) = (Vec::new(), Vec::new());
-        Node { name, is_up: true, store, memory: Memory::default(), ahead_ms: 0, takes, random, plant, unseen, split }
+        let (started_us, full_until_us, slow_until_us) = (None, 0, 0);
+        Node {
+            started_us,
+            full_until_us,
+            slow_until_us,
+            name,
+            is_up: true,
+            store,
+            memory: Memory::default(),
+            ahead_ms: 0,
+            takes,
+            random,
+            plant,
+            unseen,
+            split,
+        }
     }
 
     /// Its wall clock.

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::Accept;
 
+use crate::cut::Cut;
+use crate::matrix::{STATES, State};
 use crate::network::{Carrier, End, Link};
 use crate::random::Random;
 
@@ -31,7 +33,7 @@ pub struct Scenario {
     pub topology: &'static str,
     pub nodes: Vec<Plan>,
     pub links: Vec<Link>,
-    pub faults: Vec<(u64, Fault)>,
+    pub faults: Vec<Planned>,
     /// When nothing more is written and all faults end.
     pub heals_at_us: u64,
     /// Bytes of a bundle before compression.
@@ -52,6 +54,16 @@ pub struct Plan {
     pub declares: Vec<(u64, Rc<str>)>,
     pub large_percent: u64,
     pub long_percent: u64,
+}
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub at_us: u64,
+    /// The state in which it strikes, as soon as there is such.
+    pub awaits: Option<State>,
+    pub fault: Fault,
+    pub is_left_out: bool,
 }
 
 /// What goes wrong.
@@ -75,6 +87,12 @@ pub enum Fault {
     Poison { node: usize },
     /// A copy of a node's memory goes on beside it.
     Fork { node: usize },
+    /// Nothing can be committed at a node.
+    Full { node: usize, for_us: u64 },
+    /// What a node sends is late.
+    Slow { node: usize, for_us: u64 },
+    /// An end of a link sends rubbish and lies.
+    Hostile { link: usize, from: usize, for_us: u64 },
 }
 
 impl Scenario {
@@ -111,7 +129,7 @@ impl Scenario {
         let apply_fails_per_mille = *random.pick(&[0, 0, 5, 30]);
         let mangled_per_mille = *random.pick(&[0, 0, 0, 30]);
         let compresses = random.percent(10);
-        if faults.iter().any(|(_, fault)| matches!(fault, Fault::Poison { .. } | Fault::Fork { .. })) {
+        if faults.iter().any(|planned| matches!(planned.fault, Fault::Poison { .. } | Fault::Fork { .. })) {
             // By courier nothing comes back that says what was refused.
             links.iter_mut().for_each(|link| link.carrier = Carrier::Session);
         }
@@ -126,6 +144,59 @@ impl Scenario {
             mangled_per_mille,
             compresses,
         }
+    }
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn of_seed(seed: u64, filters: Filters) -> Scenario {
+        Scenario::draw(&mut Random::new(seed), filters)
+    }
+
+    /// What is left of it.
+    pub fn cut(mut self, cut: &Cut) -> Scenario {
+        let nodes = cut.nodes.unwrap_or(self.nodes.len()).min(self.nodes.len());
+        let kept: Vec<usize> =
+            (0..self.links.len()).filter(|at| self.links[*at].nodes.iter().all(|node| *node < nodes)).collect();
+        for (at, planned) in self.faults.iter_mut().enumerate() {
+            let is_kept = match &mut planned.fault {
+                Fault::Cut { link, .. } | Fault::Drop { link } | Fault::Hostile { link, .. } => {
+                    let place = kept.iter().position(|kept| kept == link);
+                    *link = place.unwrap_or_default();
+                    place.is_some()
+                }
+                Fault::Partition { nodes: cut_off, .. } => {
+                    cut_off.retain(|node| *node < nodes);
+                    true
+                }
+                Fault::Crash { node, .. }
+                | Fault::Restore { node, .. }
+                | Fault::Clone { node }
+                | Fault::Jump { node, .. }
+                | Fault::Poison { node }
+                | Fault::Fork { node }
+                | Fault::Full { node, .. }
+                | Fault::Slow { node, .. } => *node < nodes,
+            };
+            planned.is_left_out = !is_kept || cut.without.contains(&at);
+        }
+        self.nodes.truncate(nodes);
+        self.links = kept.iter().map(|at| self.links[*at].clone()).collect();
+        self.heals_at_us = cut.heals_at_ms.map_or(self.heals_at_us, |ms| self.heals_at_us.min(ms * 1_000));
+        if cut.is_calm {
+            (self.apply_fails_per_mille, self.mangled_per_mille, self.compresses) = (0, 0, false);
+        }
+        self
+    }
+
+    /// Whether in what is left everybody can come to hold what is meant for him.
+    pub fn can_be(&self, cut: &Cut, filters: Filters) -> bool {
+        let nodes = cut.nodes.unwrap_or(self.nodes.len());
+        let forwards = |link: &&Link| link.ends.iter().all(|end| end.accept == Accept::Any);
+        let links = self.links.iter().filter(forwards).map(|link| link.nodes);
+        let links: Vec<[usize; 2]> = links.filter(|ends| ends.iter().all(|node| *node < nodes)).collect();
+        let takes_all: Vec<bool> = self.nodes.iter().take(nodes).map(|plan| plan.takes == Filter::all()).collect();
+        filters == Filters::ByLink || cut.nodes.is_none() || all_is_reached(&takes_all, &links)
     }
 }
 
@@ -279,12 +350,16 @@ fn some_streams(random: &mut Random) -> &'static [&'static str] {
     }
 }
 
-fn faults(nodes: usize, links: usize, heals_at_us: u64, random: &mut Random) -> Vec<(u64, Fault)> {
+fn faults(nodes: usize, links: usize, heals_at_us: u64, random: &mut Random) -> Vec<Planned> {
     let mut faults = Vec::new();
     let count = *random.pick(&[0, 2, 4, 8, 12]);
     // What taints is rare: it makes a run say less about everything else.
     let taints = random.percent(15);
-    let kinds: Vec<u64> = (0..random.between(2, 5)).map(|_| random.below(7)).collect();
+    let kinds: Vec<u64> = (0..random.between(2, 5)).map(|_| random.below(10)).collect();
+    let planned = |at_us: u64, fault: Fault, random: &mut Random| {
+        let awaits = random.percent(50).then(|| random.pick(&STATES).0);
+        Planned { at_us, awaits, fault, is_left_out: false }
+    };
     for _ in 0..count {
         let at = random.below(heals_at_us);
         let (node, link) = (random.index(nodes), random.index(links));
@@ -301,17 +376,21 @@ fn faults(nodes: usize, links: usize, heals_at_us: u64, random: &mut Random) -> 
             }
             4 => Fault::Restore { node, age_us: random.between(1, 3_000_000) },
             5 => Fault::Clone { node },
+            6 => Fault::Full { node, for_us },
+            7 => Fault::Slow { node, for_us },
+            8 => Fault::Hostile { link, from: way, for_us },
             _ => {
                 let by_ms = *random.pick(&[1, 60_000, 600_000, 31_536_000_000, 1_700_000_000_000]);
                 Fault::Jump { node, by_ms: if random.percent(50) { by_ms } else { -by_ms } }
             }
         };
-        faults.push((at, fault));
+        faults.push(planned(at, fault, random));
     }
     if taints {
         let node = random.index(nodes);
         let fault = if random.percent(50) { Fault::Poison { node } } else { Fault::Fork { node } };
-        faults.push((random.below(heals_at_us), fault));
+        let at = random.below(heals_at_us);
+        faults.push(planned(at, fault, random));
     }
     faults
 }

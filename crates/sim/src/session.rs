@@ -12,7 +12,7 @@ use gundb_core::sync::receiver::Here;
 use gundb_core::{Dot, StreamId};
 
 use crate::check::Failure;
-use crate::connection::{Side, Work};
+use crate::connection::{InFlight, Side, Work};
 use crate::network::{Bytes, Packet};
 use crate::node::Node;
 use crate::reading;
@@ -65,8 +65,10 @@ pub fn dots(bundle: &Bundle) -> Vec<Dot> {
 }
 
 pub fn unread(error: impl std::fmt::Debug) -> Failure {
-    Failure::new("what was encoded can be decoded", format!("{error:?}"))
+    Failure::new(UNREAD, format!("{error:?}"))
 }
+
+const UNREAD: &str = "what was encoded can be decoded";
 
 impl World {
     /// Carries out what a dialling end wants.
@@ -134,6 +136,14 @@ impl World {
     }
 
     fn call(&mut self, number: u64, call: CallId, what: Call) -> Result<(), Failure> {
+        let kind = match &what {
+            Call::Hello(_) => InFlight::Hello,
+            Call::Push(_) => InFlight::Push,
+            Call::Pull(_) => InFlight::Pull,
+        };
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.in_flight.insert(call, kind);
+        }
         let packet = match what {
             Call::Hello(hello) => Packet::Hello(call, encode_hello(&hello).into()),
             Call::Push(bundle) => {
@@ -186,23 +196,37 @@ impl World {
 
     /// A message arrives.
     pub fn arrive(&mut self, number: u64, at: Side, packet: Packet) -> Result<(), Failure> {
-        match at {
+        let link = self.connections.get(&number).map(|connection| connection.link);
+        let result = match at {
             Side::Answerer => self.answer(number, packet),
             Side::Dialler => self.replied(number, packet),
+        };
+        let from = if at == Side::Answerer { 0 } else { 1 };
+        match result {
+            // Of a hostile peer what cannot be read ends the session.
+            Err(failure) if failure.property == UNREAD && link.is_some_and(|link| self.was_hostile(link, from)) => {
+                self.counts.hit("rubbish refused");
+                self.close(number, at);
+                Ok(())
+            }
+            result => result,
         }
     }
 
     fn replied(&mut self, number: u64, packet: Packet) -> Result<(), Failure> {
         let limits = WireLimits::default();
         let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
-        let wall_ms = self.nodes[self.links[connection.link].nodes[0]].wall_ms(self.now_us / 1_000);
+        let link = connection.link;
+        let wall_ms = self.nodes[self.links[link].nodes[0]].wall_ms(self.now_us / 1_000);
+        if let Packet::HelloReply(call, _) | Packet::Receipt(call, _) | Packet::Bundle(call, _) = &packet {
+            connection.in_flight.remove(call);
+        }
         let Some(end) = connection.dialler.as_mut() else { return Ok(()) };
         match packet {
             Packet::HelloReply(call, bytes) => {
                 let theirs = decode_hello(&bytes, &limits).map_err(unread)?;
                 end.replied(call, Reply::Hello(theirs.clone()), wall_ms);
                 connection.told[1] = theirs.clock.clone();
-                let link = connection.link;
                 self.learn_ways(link, 0, &theirs);
             }
             Packet::Receipt(call, bytes) => {
@@ -244,6 +268,7 @@ impl World {
                     None => Box::new(move |end| end.failed(wall_ms)),
                 }
             }
+            Work::Stage(_) if self.is_full(at) => Box::new(move |end| end.failed(wall_ms)),
             Work::Stage(stage) => {
                 self.nodes[at].stage((link, 0), stage);
                 Box::new(move |end| end.staged(wall_ms))

@@ -35,6 +35,8 @@ pub struct Truth {
     pub epochs: BTreeMap<Epoch, Rc<Clock>>,
     /// Events that a fault took from the last node that held them. They may be in flight still.
     pub lost: BTreeSet<Dot>,
+    /// Events of which somebody said what was never written.
+    pub lied: BTreeSet<Dot>,
     /// Of each lane the first event that is tainted.
     tainted_lanes: BTreeMap<(SiteId, StreamId, Lane), u64>,
     /// Of each run the stamp after which all is tainted.

@@ -85,7 +85,7 @@ impl World {
             self.counts.hit("nothing appended");
         }
         if is_malformed {
-            self.counts.hit("malformed event");
+            self.strike("malformed event", node);
             self.tell(|world| format!("{} writes a malformed event", world.nodes[node].name));
         }
     }
@@ -108,6 +108,7 @@ impl World {
         if self.lives[node] != life {
             return Ok(());
         }
+        let keeps = keeps && !self.is_full(node);
         let committed = self.nodes[node].end(transaction, keeps, &mut self.truth)?;
         if let Some(id) = committed {
             self.tell(|world| {
@@ -121,6 +122,10 @@ impl World {
 
     pub fn declare(&mut self, node: usize, name: &Rc<str>) -> Result<(), Failure> {
         let stands = self.nodes[node].store.tables.contains_key(&StreamId::of_name(name));
+        if self.is_full(node) && !stands {
+            self.after(100_000, Step::Declare { node, name: name.clone() });
+            return Ok(());
+        }
         if self.nodes[node].is_up && !stands && !self.is_healed() {
             let now_ms = self.now_ms();
             self.nodes[node].declare(name, now_ms, &mut self.truth)?;
@@ -134,7 +139,7 @@ impl World {
 
     /// The streams that a node has heard of and takes get their tables.
     pub fn adopt(&mut self, node: usize) -> Result<(), Failure> {
-        if self.nodes[node].is_up && self.nodes[node].adopt() {
+        if self.nodes[node].is_up && !self.is_full(node) && self.nodes[node].adopt() {
             self.tell(|world| format!("{} adopts streams", world.nodes[node].name));
             self.retry_staged(node)?;
         }
@@ -143,7 +148,7 @@ impl World {
 
     /// What waits at a node is tried again.
     pub fn retry_staged(&mut self, node: usize) -> Result<(), Failure> {
-        if self.nodes[node].is_up && self.nodes[node].has_staged() {
+        if self.nodes[node].is_up && !self.is_full(node) && self.nodes[node].has_staged() {
             self.apply(node, Delivery::default())?;
         }
         Ok(())

@@ -13,13 +13,14 @@ use crate::check::{self, Failure};
 use crate::connection::{Connection, Side};
 use crate::counts::Counts;
 use crate::courier::Post;
+use crate::cut::Cut;
 use crate::network::{Bytes, Carrier, End, Link, Packet};
 use crate::node::Node;
 use crate::plant::Plant;
 use crate::random::Random;
 use crate::receive::Delivery;
 use crate::saying::Saying;
-use crate::scenario::{Fault, Filters, Plan, Scenario};
+use crate::scenario::{Fault, Filters, Plan, Planned, Scenario};
 use crate::spec::Spec;
 use crate::store::Store;
 use crate::trace::{Telling, Trace};
@@ -91,6 +92,9 @@ pub enum Step {
         bytes: Bytes,
     },
     Fault(usize),
+    Part {
+        link: usize,
+    },
     Uncut {
         link: usize,
         ways: [bool; 2],
@@ -120,7 +124,7 @@ pub struct World {
     pub links: Vec<Link>,
     pub posts: Vec<Option<Post>>,
     pub connections: BTreeMap<u64, Connection>,
-    pub faults: Vec<(u64, Fault)>,
+    pub faults: Vec<Planned>,
     pub copies: BTreeMap<usize, Store>,
     pub truth: Truth,
     pub counts: Counts,
@@ -146,9 +150,9 @@ pub struct World {
 
 impl World {
     /// The world of a seed.
-    pub fn new(seed: u64, filters: Filters, telling: Telling, plant: Plant) -> World {
+    pub fn new(seed: u64, filters: Filters, telling: Telling, plant: Plant, cut: &Cut) -> World {
         let mut random = Random::new(seed);
-        let scenario = Scenario::draw(&mut random, filters);
+        let scenario = Scenario::draw(&mut random, filters).cut(cut);
         let mut nodes = Vec::new();
         for (at, plan) in scenario.nodes.iter().enumerate() {
             let store = Store::new(SiteId(random.uuid()));
@@ -211,7 +215,10 @@ impl World {
         }
         links.into_iter().for_each(|link| self.add_link(link));
         for at in 0..self.faults.len() {
-            let (when, fault) = self.faults[at].clone();
+            let Planned { at_us: when, fault, is_left_out, .. } = self.faults[at].clone();
+            if is_left_out {
+                continue;
+            }
             self.at(when, Step::Fault(at));
             let copy = match fault {
                 Fault::Crash { node, loses_us: Some(age_us), .. } | Fault::Restore { node, age_us } => {
@@ -257,6 +264,11 @@ impl World {
 
     pub fn now_ms(&self) -> u64 {
         self.now_us / 1_000
+    }
+
+    /// Whether nothing can be committed at a node.
+    pub fn is_full(&self, node: usize) -> bool {
+        self.nodes[node].full_until_us > self.now_us && !self.is_healed()
     }
 
     pub fn is_healed(&self) -> bool {
@@ -342,6 +354,7 @@ impl World {
             Step::Post { link, from } => self.post(link, from)?,
             Step::Deliver { link, to, bytes } => self.deliver(link, to, &bytes)?,
             Step::Fault(at) => self.fault(at),
+            Step::Part { link } => self.part(link),
             Step::Uncut { link, ways } => self.uncut(link, ways),
             Step::Start { node } => self.start(node),
             Step::Copy { node, for_fault } => {
@@ -355,6 +368,9 @@ impl World {
 
     /// A node applies what came outside sessions, or what waits.
     pub fn apply(&mut self, node: usize, delivery: Delivery) -> Result<Vec<Verdict>, Failure> {
+        if !self.takes_all(node) && !self.is_healed() && !delivery.transactions.is_empty() {
+            self.strike("filters", node);
+        }
         let (before, known) = (self.nodes[node].store.holds.clone(), self.nodes[node].store.known.len());
         let now_ms = self.now_ms();
         let verdicts = self.nodes[node].apply(delivery, now_ms, &mut self.truth)?;
@@ -396,10 +412,14 @@ impl World {
         delivery: sync::receiver::Delivery,
     ) -> Result<Option<Vec<Verdict>>, Failure> {
         if self.random.below(1_000) < self.apply_fails_per_mille {
-            self.counts.hit("apply rolled back");
+            self.strike("apply rolled back", self.links[link].nodes[end]);
             return Ok(None);
         }
         let node = self.links[link].nodes[end];
+        if self.is_full(node) {
+            self.counts.hit("nothing applied: the disk is full");
+            return Ok(None);
+        }
         let before = (self.plant == Plant::RefusedBlocks).then(|| self.nodes[node].store.clone());
         let delivery = self.nodes[node].completed((link, end), delivery);
         let verdicts = self.apply(node, delivery)?;
