@@ -21,7 +21,7 @@ use crate::network::Bytes;
 use crate::plant::Plant;
 use crate::reading;
 use crate::receive::Delivery;
-use crate::session::hello;
+use crate::session::{UNREAD, hello, unread};
 use crate::world::{Step, World};
 
 /// Bundles that are sent at once before a word of the receiver is waited for.
@@ -200,21 +200,24 @@ impl World {
         }
     }
 
-    /// Something arrives by courier.
+    /// Something arrives by courier. What a hostile peer gave to it may be no message.
     pub fn deliver(&mut self, link: usize, to: usize, bytes: &Bytes) -> Result<(), Failure> {
+        match self.open(link, to, bytes) {
+            Err(failure) if failure.property == UNREAD && self.was_hostile(link, 1 - to) => {
+                self.counts.hit("rubbish refused");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn open(&mut self, link: usize, to: usize, bytes: &Bytes) -> Result<(), Failure> {
         let node = self.links[link].nodes[to];
         if !self.nodes[node].is_up {
             return Ok(());
         }
-        let unread = |error| Failure::new("what was encoded can be decoded", format!("{error:?}"));
         let limits = WireLimits::default();
-        let frame = match Frame::read(bytes) {
-            Err(_) if self.was_hostile(link, 1 - to) => {
-                self.counts.hit("rubbish refused");
-                return Ok(());
-            }
-            frame => frame.map_err(unread)?,
-        };
+        let frame = Frame::read(bytes).map_err(unread)?;
         if frame.kind == Kind::Hello {
             let word = decode_hello(bytes, &limits).map_err(unread)?;
             self.learn_ways(link, to, &word);
