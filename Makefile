@@ -79,12 +79,15 @@ fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI
 	@fuzz/run.sh
 
 # By the names of their tests: CI runs a slice of each.
-test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, a power cut at each write of 1,000 operations, 1 M events, 40,000 streams, 100 orders of arrival, 20 restores of each kind
+test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, a power cut at each write of 1,000 operations, 1 M events, 40,000 streams, 100 orders of arrival, 20 restores of each kind, 12 histories
 	@GUNDB_BACKEND_KILLS=1000 GUNDB_SERVER_KILLS=50 GUNDB_EVENTS=1000000 GUNDB_STREAMS=40000 GUNDB_ORDERS=100 \
-	GUNDB_RESTORES=20 GUNDB_LARGE=1000000 \
+	GUNDB_RESTORES=20 GUNDB_LARGE=1000000 GUNDB_HISTORIES=12 \
 	    tests/clusters.sh --nocapture kills streams first_append order_of_arrival lost not_received come_back until_they \
-	    same_hub large_transaction
+	    same_hub large_transaction causally_consistent
 	@GUNDB_POWER_OPERATIONS=1000 cargo test --release -p gundb-node --test power -- --nocapture after_a_power_cut
+
+chaos: $(VERSIONS:%=extension-%) ## Ten minutes of partitions, kills, full disks over PostgreSQL sites and edge nodes, and a table (CHAOS_SECONDS=… for others)
+	@GUNDB_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/clusters.sh --nocapture after_chaos
 
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)
@@ -140,6 +143,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long fuzz accept bench bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long chaos fuzz accept bench bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

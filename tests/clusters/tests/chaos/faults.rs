@@ -56,11 +56,17 @@ impl Disk {
         session.run(&format!("ALTER DATABASE {} SET TABLESPACE small", site.database)).await;
     }
 
-    /// Takes what is left of it.
+    /// Takes what is left of it, while others take of it too.
     fn fill(&self) {
         let ballast = File::create(self.directory.path().join("ballast")).expect("a file");
         let state = statvfs(self.directory.path()).expect("its size");
-        fallocate(&ballast, FallocateFlags::empty(), 0, state.f_bavail * state.f_frsize).expect("what is left of it");
+        let (mut taken, mut piece) = (0, state.f_bavail * state.f_frsize);
+        while piece >= state.f_frsize {
+            match fallocate(&ballast, FallocateFlags::empty(), taken, piece) {
+                Ok(()) => taken += piece,
+                Err(_) => piece /= 2,
+            }
+        }
     }
 
     fn free(&self) {
@@ -177,8 +183,8 @@ impl Chaos {
         sleep(Duration::from_millis(self.random.u64(300..3_000))).await;
         let appended = self.acknowledged() - before;
         let _ = kill_process(process, Signal::CONT);
-        self.count("workers stopped and continued", 1);
-        self.count("events acknowledged meanwhile", appended);
+        self.count("workers stopped, and continued", 1);
+        self.count("workers stopped: events acknowledged meanwhile", appended);
     }
 
     async fn fill_the_disk(&mut self) {
@@ -188,7 +194,7 @@ impl Chaos {
         sleep(Duration::from_millis(self.random.u64(300..2_000))).await;
         disk.free();
         let refused = self.world.refused.load(Relaxed) - before;
-        self.count("disks filled, and freed", 1);
-        self.count("appends refused meanwhile", refused);
+        self.count("full disks", 1);
+        self.count("full disks: appends refused", refused);
     }
 }

@@ -104,10 +104,10 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
     table.push(("kills: gundb run".into(), nodes.iter().map(|node| node.killed).sum::<usize>().to_string()));
     table.push(("gundb run ended kindly".into(), nodes.iter().map(|node| node.stopped).sum::<usize>().to_string()));
     if !has_disk {
-        table.push(("disks filled".into(), "skipped: only root can mount one".into()));
+        table.push(("full disks".into(), "skipped: only root can mount one".into()));
     }
     table.push(("clocks moved".into(), "not here: the simulator does".into()));
     for (what, value) in table {
-        println!("{what:<52} {value:>10}");
+        println!("{what:<54} {value}");
     }
 }
