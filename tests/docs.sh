@@ -30,11 +30,18 @@ PATH=$(dirname "$binary"):$PATH
 failed=0 ran=0
 at() { (cluster_use "$1" && shift && psql -X -q -v ON_ERROR_STOP=1 "$@" >/dev/null); }
 
-# begin KIND NAME: a server with an empty database, shop; and a site there, if it is to be one.
+# What all begin from: like-server has an empty database, shop; in like-site the extension is there too.
+cluster_start like-server 15 log_checkpoints=off
+at like-server -c 'CREATE DATABASE shop'
+cluster_stop like-server
+cluster_start like-site 15 --like like-server
+at like-site -d shop -c 'CREATE EXTENSION gundb'
+cluster_stop like-site
+
+# begin KIND NAME: starts a server of the kind.
 begin() {
-    cluster_start "$2" 15 log_checkpoints=off || return
-    at "$2" -c 'CREATE DATABASE shop'
-    [[ $1 != site ]] || at "$2" -d shop -c 'CREATE EXTENSION gundb' -c "SELECT gundb.set_site_name('$2')"
+    cluster_start "$2" 15 --like "like-$1" || return
+    [[ $1 != site ]] || at "$2" -d shop -c "SELECT gundb.set_site_name('$2')"
 }
 
 for document in "${documents[@]}"; do
