@@ -160,12 +160,12 @@ class Sites:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        return process.returncode, self.as_written(printed)
+        return process.returncode, VOID.sub("", self.as_written(printed))
 
     def sql(self, text):
         status, printed = self.run(["psql", "-X", "-q"], text + "\n")
         failed = status != 0 or re.search(r"^(ERROR|FATAL):", printed, re.M)
-        return failed, VOID.sub("", printed)
+        return failed, printed
 
     def sh(self, text):
         return self.run(["bash", "-e", "-o", "pipefail", "-s"], text + "\n")
