@@ -87,7 +87,7 @@ fn impossible(fault: &str, state: State) -> Option<&'static str> {
         ("session bundle lost" | "session bundle doubled" | "session bundle late", Idle | Apart) => {
             Some("the bundle is in a session, and on its way")
         }
-        ("apply rolled back", Idle | Apart) => Some("what is applied came in a session, by a push or a pull"),
+        ("apply rolled back", Apart) => Some("what is applied came in a session, by a push or a pull"),
         ("malformed event", Idle) => Some("who writes has a transaction open"),
         ("malformed event" | "fork", Early) => {
             Some("runs with such faults have no couriers, who bring no receipt back")

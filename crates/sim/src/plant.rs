@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 macro_rules! plants {
-    ($($(#[doc = $doc:literal])* $plant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $plant:ident = $name:literal at $seed:literal,)*) => {
         /// A classic fault; never in a run that is to prove something.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub enum Plant {
@@ -16,84 +16,84 @@ macro_rules! plants {
         }
 
         impl Plant {
-            /// All of them, with the names by which they are chosen.
-            pub const ALL: &'static [(&'static str, Plant)] = &[$(($name, Plant::$plant),)*];
+            /// All of them, with the names by which they are chosen, and the first seed that catches each, as scenarios are drawn now.
+            pub const ALL: &'static [(&'static str, Plant, u64)] = &[$(($name, Plant::$plant, $seed),)*];
         }
     };
 }
 
 plants! {
     /// Transactions that are open beside each other write in one lane.
-    LaneShared = "commit-order-gap",
+    LaneShared = "commit-order-gap" at 1,
     /// The head of a lane is read through the snapshot of a transaction at REPEATABLE READ.
-    StaleHead = "stale-head",
+    StaleHead = "stale-head" at 1,
     /// What a savepoint undoes is not undone in the head of its lane.
-    HeadKeptAfterSavepoint = "head-kept-after-savepoint",
+    HeadKeptAfterSavepoint = "head-kept-after-savepoint" at 1,
     /// An append of an id that is held, which ON CONFLICT leaves out, takes a seq.
-    DuplicateTakesSeq = "duplicate-takes-seq",
+    DuplicateTakesSeq = "duplicate-takes-seq" at 1,
     /// An event names an epoch that is drawn and not committed.
-    EpochBeforeCommit = "epoch-before-commit",
+    EpochBeforeCommit = "epoch-before-commit" at 1,
     /// An epoch is drawn from one before the last, as if they had been committed in another order.
-    EpochsOutOfOrder = "epochs-out-of-order",
+    EpochsOutOfOrder = "epochs-out-of-order" at 1,
     /// What was applied and the clock that covers it are committed apart, and a crash comes between.
-    ClockApart = "clock-apart",
+    ClockApart = "clock-apart" at 1,
     /// After a restore a node goes on in its run.
-    RunContinued = "run-continued",
+    RunContinued = "run-continued" at 1,
     /// Of two histories of a lane the second is taken as a continuation of the first.
-    ForkMixed = "fork-mixed",
+    ForkMixed = "fork-mixed" at 1,
     /// Each part of a large transaction is applied when it comes.
-    SplitApplied = "split-applied",
+    SplitApplied = "split-applied" at 1,
     /// The clock of a node is not moved past the stamps that it receives.
-    ClockNotMoved = "clock-not-moved",
+    ClockNotMoved = "clock-not-moved" at 1,
     /// What depends on something that was refused, or that waits, is taken all the same.
-    DependantsTaken = "dependants-taken",
+    DependantsTaken = "dependants-taken" at 1,
     /// A delivery of which something is refused is rolled back as a whole.
-    RefusedBlocks = "refused-blocks",
+    RefusedBlocks = "refused-blocks" at 1,
     /// A bundle is applied whatever its sender presumes is held.
-    FromUnchecked = "from-unchecked",
+    FromUnchecked = "from-unchecked" at 1,
     /// What must have come from others is not asked for.
-    BesideUnchecked = "beside-unchecked",
+    BesideUnchecked = "beside-unchecked" at 1,
     /// Who lacks an event's causes passes it on, and says nothing of them.
-    ForwardedWithoutCause = "forwarded-without-cause",
+    ForwardedWithoutCause = "forwarded-without-cause" at 1,
     /// The transactions of a page are put in the order of their first stamps.
-    OrderOfFirstStamps = "order-of-first-stamps",
+    OrderOfFirstStamps = "order-of-first-stamps" at 1,
     /// A site is not sent what it wrote itself in an earlier run.
-    OwnEventsSuppressed = "own-events-suppressed",
+    OwnEventsSuppressed = "own-events-suppressed" at 1,
     /// What somebody said that he holds is believed after his disk was put back.
-    OldWordBelieved = "old-word-believed",
+    OldWordBelieved = "old-word-believed" at 1,
     /// Streams that a node does not take are waited for.
-    UntakenAwaited = "untaken-awaited",
+    UntakenAwaited = "untaken-awaited" at 1,
     /// What others wrote is sent again and again, also to who brought it.
-    Echo = "echo",
+    Echo = "echo" at 1,
     /// Of a site's earlier runs an author has seen what bears a smaller stamp.
-    ContextByStamp = "context-by-stamp",
+    ContextByStamp = "context-by-stamp" at 1,
     /// An add that a remove has not seen is taken out by it.
-    RemoveKillsUnseenAdd = "remove-kills-unseen-add",
+    RemoveKillsUnseenAdd = "remove-kills-unseen-add" at 1,
     /// Removes of what is not in a remove-wins set leave nothing.
-    RemovesForgotten = "removes-forgotten",
+    RemovesForgotten = "removes-forgotten" at 1,
     /// Sums are made of floats.
-    FloatSum = "float-sum",
+    FloatSum = "float-sum" at 1,
     /// What comes after something that has seen it is folded as if it had not.
-    LateNotRefolded = "late-not-refolded",
+    LateNotRefolded = "late-not-refolded" at 1,
     /// The same, of what a site's own transaction held open.
-    OpenNotRefolded = "open-not-refolded",
+    OpenNotRefolded = "open-not-refolded" at 1,
     /// A delete that has seen a part of a row's events leaves it as it is.
-    DeleteNotRefolded = "delete-not-refolded",
+    DeleteNotRefolded = "delete-not-refolded" at 1,
     /// A revert changes nothing in what is folded already.
-    RevertNotRefolded = "revert-not-refolded",
+    RevertNotRefolded = "revert-not-refolded" at 1,
     /// An id that comes again is another event.
-    SameIdCountedTwice = "same-id-counted-twice",
+    SameIdCountedTwice = "same-id-counted-twice" at 1,
     /// Of an event's dots only the first is known: a remove that has seen another one has not seen the event.
-    OtherDotsForgotten = "other-dots-forgotten",
+    OtherDotsForgotten = "other-dots-forgotten" at 1,
 }
 
 impl FromStr for Plant {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Plant, String> {
-        let found = Plant::ALL.iter().find(|(known, _)| *known == name).map(|(_, plant)| *plant);
+        let found = Plant::ALL.iter().find(|(known, ..)| *known == name).map(|(_, plant, _)| *plant);
         found.ok_or_else(|| {
-            let names: Vec<&str> = Plant::ALL.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = Plant::ALL.iter().map(|(name, ..)| *name).collect();
             format!("no fault is called {name:?}; there are {}", names.join(", "))
         })
     }

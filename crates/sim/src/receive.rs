@@ -5,18 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use gundb_core::apply::{Bounds, Fresh, Incoming, LaneHead, Receiver, Untaken, Verdict, judge};
+use gundb_core::apply::{Bounds, Fresh, Incoming, LaneHead, Receiver, Untaken, Verdict, Wait, judge};
 use gundb_core::sync::receiver::Stage;
 use gundb_core::{
-    Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, LaneKey, Limits, Run, SiteId, StreamId, TransactionId,
-    sync,
+    Chain, Clock, Dot, Epoch, EpochRecord, Event, Hlc, Lane, Limits, Run, SiteId, StreamId, TransactionId, sync,
 };
 
-use crate::check::Failure;
+use crate::check::{self, Failure};
 use crate::node::Node;
 use crate::plant::Plant;
-use crate::store::{Store, key};
+use crate::scenario::Filters;
+use crate::store::Store;
 use crate::truth::Truth;
+use crate::world::{Step, World};
 
 /// How far ahead of a node's wall clock a stamp may be.
 pub const DRIFT_MAX_MS: u64 = 300_000;
@@ -74,6 +75,85 @@ impl Receiver for Here<'_> {
 
     fn own(&self) -> (SiteId, Run) {
         self.own
+    }
+}
+
+impl World {
+    /// A node applies what came outside sessions, or what waits.
+    pub fn apply(&mut self, node: usize, delivery: Delivery) -> Result<Vec<Verdict>, Failure> {
+        if !self.takes_all(node) && !self.is_healed() && !delivery.transactions.is_empty() {
+            self.strike("filters", node);
+        }
+        let (before, known) = (self.nodes[node].store.holds.clone(), self.nodes[node].store.known.len());
+        let now_ms = self.now_ms();
+        let verdicts = self.nodes[node].apply(delivery, now_ms, &mut self.truth)?;
+        if self.filters == Filters::ByNode {
+            check::order_now(&self.nodes[node])?;
+        }
+        for verdict in &verdicts {
+            match verdict {
+                Verdict::Take(_) => {}
+                Verdict::Held => self.counts.hit("came again"),
+                Verdict::Wait(Wait::Time(_)) => self.counts.hit("waits for time"),
+                Verdict::Wait(Wait::Stream(_)) => self.counts.hit("waits for stream"),
+                Verdict::Wait(_) => self.counts.hit("waits behind"),
+                Verdict::Refuse(refusal) if refusal.problem.is_gap() => self.counts.hit("refused: gap"),
+                Verdict::Refuse(_) => self.counts.hit("refused"),
+            }
+        }
+        self.tell(|world| {
+            let applied = world.nodes[node].store.holds.difference(&before);
+            let dots: Vec<String> = applied.iter().map(|dot| world.dot(&dot)).collect();
+            let rest: Vec<&Verdict> = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Take(_))).collect();
+            format!("{} applies up to {} {rest:?}", world.nodes[node].name, dots.join(" "))
+        });
+        if self.nodes[node].store.known.len() > known {
+            self.tell_learned(node);
+            self.after_random(300_000, Step::Adopt { node });
+        }
+        if self.nodes[node].store.holds != before {
+            self.news(node)?;
+        }
+        Ok(verdicts)
+    }
+
+    /// A node applies what came in a session; None where it is rolled back.
+    pub fn apply_in_session(
+        &mut self,
+        link: usize,
+        end: usize,
+        delivery: sync::receiver::Delivery,
+    ) -> Result<Option<Vec<Verdict>>, Failure> {
+        if self.random.below(1_000) < self.apply_fails_per_mille {
+            self.strike("apply rolled back", self.links[link].nodes[end]);
+            return Ok(None);
+        }
+        let node = self.links[link].nodes[end];
+        if self.is_full(node) {
+            self.counts.hit("nothing applied: the disk is full");
+            return Ok(None);
+        }
+        let before = (self.plant == Plant::RefusedBlocks).then(|| self.nodes[node].store.clone());
+        let delivery = self.nodes[node].completed((link, end), delivery);
+        let verdicts = self.apply(node, delivery)?;
+        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refuse(refusal) if !refusal.problem.is_gap());
+        if let Some(before) = before.filter(|_| verdicts.iter().any(is_refused)) {
+            self.nodes[node].store = before;
+            return Ok(None);
+        }
+        Ok(Some(verdicts))
+    }
+
+    pub fn retry(&mut self) -> Result<(), Failure> {
+        self.after(1_000_000, Step::Retry);
+        for node in 0..self.nodes.len() {
+            if self.is_healed() {
+                self.nodes[node].accept_staged();
+            }
+            self.adopt(node)?;
+            self.retry_staged(node)?;
+        }
+        Ok(())
     }
 }
 
@@ -160,17 +240,15 @@ impl Node {
 
     /// Makes another history of a lane look like the continuation of the one that is held.
     fn mix(&self, all: &mut [Incoming]) {
-        let mut heads: BTreeMap<LaneKey, Chain> = BTreeMap::new();
+        let mut made: BTreeMap<Dot, Chain> = BTreeMap::new();
         for event in all.iter_mut().flat_map(|incoming| &mut incoming.transaction.events) {
-            let lane = key(&event.dot);
-            let last = self.store.lanes.get(&lane).and_then(|events| events.last());
-            let genesis = || Chain::genesis(lane.site, lane.stream, lane.lane);
-            let previous = heads.get(&lane).copied().unwrap_or_else(|| last.map_or_else(genesis, |event| event.chain));
-            let held = self.store.event(&event.dot).map(|event| event.chain);
-            event.chain = held.unwrap_or_else(|| event.chain_after(&previous));
-            if held.is_none() {
-                heads.insert(lane, event.chain);
-            }
+            let Dot { site, stream, lane, seq } = event.dot;
+            let known = |dot: &Dot| made.get(dot).copied().or_else(|| self.store.event(dot).map(|event| event.chain));
+            let before = Dot { seq: seq.saturating_sub(1), ..event.dot };
+            let previous = if seq == 1 { Some(Chain::genesis(site, stream, lane)) } else { known(&before) };
+            let follows = previous.map_or(event.chain, |previous| event.chain_after(&previous));
+            event.chain = known(&event.dot).unwrap_or(follows);
+            made.insert(event.dot, event.chain);
         }
     }
 

@@ -124,10 +124,15 @@ impl Scenario {
                 }
             }
         }
-        let faults = faults(count, links.len(), heals_at_us, random);
-        let bundle_bytes_max = *random.pick(&[1_500, 4_000, 20_000, 100_000, 1_000_000]);
+        // In some runs everything goes wrong at once: else what is rare would seldom meet what is rare.
+        let is_rough = random.percent(10);
+        let faults = faults(count, links.len(), heals_at_us, is_rough, random);
+        if is_rough {
+            nodes.iter_mut().for_each(|plan| plan.large_percent = 20);
+        }
+        let bundle_bytes_max = if is_rough { 4_000 } else { *random.pick(&[1_500, 4_000, 20_000, 100_000, 1_000_000]) };
         let apply_fails_per_mille = *random.pick(&[0, 0, 5, 30]);
-        let mangled_per_mille = *random.pick(&[0, 0, 0, 30]);
+        let mangled_per_mille = if is_rough { 50 } else { *random.pick(&[0, 0, 0, 30]) };
         let compresses = random.percent(10);
         if faults.iter().any(|planned| matches!(planned.fault, Fault::Poison { .. } | Fault::Fork { .. })) {
             // By courier nothing comes back that says what was refused.
@@ -350,14 +355,15 @@ fn some_streams(random: &mut Random) -> &'static [&'static str] {
     }
 }
 
-fn faults(nodes: usize, links: usize, heals_at_us: u64, random: &mut Random) -> Vec<Planned> {
+fn faults(nodes: usize, links: usize, heals_at_us: u64, is_rough: bool, random: &mut Random) -> Vec<Planned> {
     let mut faults = Vec::new();
-    let count = *random.pick(&[0, 2, 4, 8, 12]);
+    let count = if is_rough { 24 } else { *random.pick(&[0, 2, 4, 8, 12]) };
     // What taints is rare: it makes a run say less about everything else.
-    let taints = random.percent(15);
+    let taints = random.percent(if is_rough { 50 } else { 15 });
     let kinds: Vec<u64> = (0..random.between(2, 5)).map(|_| random.below(10)).collect();
+    let kinds = if is_rough { (0..10).collect() } else { kinds };
     let planned = |at_us: u64, fault: Fault, random: &mut Random| {
-        let awaits = random.percent(50).then(|| random.pick(&STATES).0);
+        let awaits = random.percent(if is_rough { 80 } else { 50 }).then(|| random.pick(&STATES).0);
         Planned { at_us, awaits, fault, is_left_out: false }
     };
     for _ in 0..count {
@@ -385,6 +391,15 @@ fn faults(nodes: usize, links: usize, heals_at_us: u64, random: &mut Random) -> 
             }
         };
         faults.push(planned(at, fault, random));
+    }
+    if is_rough {
+        let (link, from) = (random.index(links), random.index(2));
+        faults.push(Planned {
+            at_us: 0,
+            awaits: None,
+            fault: Fault::Hostile { link, from, for_us: heals_at_us / 2 },
+            is_left_out: false,
+        });
     }
     if taints {
         let node = random.index(nodes);

@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use gundb_core::apply::{Verdict, Wait};
 use gundb_core::sync::filter::SYSTEM_STREAM;
-use gundb_core::{SiteId, StreamId, sync};
+use gundb_core::{SiteId, StreamId};
 
 use crate::check::{self, Failure};
 use crate::connection::{Connection, Side};
@@ -18,7 +17,6 @@ use crate::network::{Bytes, Carrier, End, Link, Packet};
 use crate::node::Node;
 use crate::plant::Plant;
 use crate::random::Random;
-use crate::receive::Delivery;
 use crate::saying::Saying;
 use crate::scenario::{Fault, Filters, Plan, Planned, Scenario};
 use crate::spec::Spec;
@@ -362,83 +360,6 @@ impl World {
             }
             Step::Retry => self.retry()?,
             Step::Heal => self.heal(),
-        }
-        Ok(())
-    }
-
-    /// A node applies what came outside sessions, or what waits.
-    pub fn apply(&mut self, node: usize, delivery: Delivery) -> Result<Vec<Verdict>, Failure> {
-        if !self.takes_all(node) && !self.is_healed() && !delivery.transactions.is_empty() {
-            self.strike("filters", node);
-        }
-        let (before, known) = (self.nodes[node].store.holds.clone(), self.nodes[node].store.known.len());
-        let now_ms = self.now_ms();
-        let verdicts = self.nodes[node].apply(delivery, now_ms, &mut self.truth)?;
-        if self.filters == Filters::ByNode {
-            check::order_now(&self.nodes[node])?;
-        }
-        for verdict in &verdicts {
-            match verdict {
-                Verdict::Take(_) => {}
-                Verdict::Held => self.counts.hit("came again"),
-                Verdict::Wait(Wait::Time(_)) => self.counts.hit("waits for time"),
-                Verdict::Wait(Wait::Stream(_)) => self.counts.hit("waits for stream"),
-                Verdict::Wait(_) => self.counts.hit("waits behind"),
-                Verdict::Refuse(refusal) if refusal.problem.is_gap() => self.counts.hit("refused: gap"),
-                Verdict::Refuse(_) => self.counts.hit("refused"),
-            }
-        }
-        self.tell(|world| {
-            let applied = world.nodes[node].store.holds.difference(&before);
-            let dots: Vec<String> = applied.iter().map(|dot| world.dot(&dot)).collect();
-            let rest: Vec<&Verdict> = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Take(_))).collect();
-            format!("{} applies up to {} {rest:?}", world.nodes[node].name, dots.join(" "))
-        });
-        if self.nodes[node].store.known.len() > known {
-            self.tell_learned(node);
-            self.after_random(300_000, Step::Adopt { node });
-        }
-        if self.nodes[node].store.holds != before {
-            self.news(node)?;
-        }
-        Ok(verdicts)
-    }
-
-    /// A node applies what came in a session; None where it is rolled back.
-    pub fn apply_in_session(
-        &mut self,
-        link: usize,
-        end: usize,
-        delivery: sync::receiver::Delivery,
-    ) -> Result<Option<Vec<Verdict>>, Failure> {
-        if self.random.below(1_000) < self.apply_fails_per_mille {
-            self.strike("apply rolled back", self.links[link].nodes[end]);
-            return Ok(None);
-        }
-        let node = self.links[link].nodes[end];
-        if self.is_full(node) {
-            self.counts.hit("nothing applied: the disk is full");
-            return Ok(None);
-        }
-        let before = (self.plant == Plant::RefusedBlocks).then(|| self.nodes[node].store.clone());
-        let delivery = self.nodes[node].completed((link, end), delivery);
-        let verdicts = self.apply(node, delivery)?;
-        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refuse(refusal) if !refusal.problem.is_gap());
-        if let Some(before) = before.filter(|_| verdicts.iter().any(is_refused)) {
-            self.nodes[node].store = before;
-            return Ok(None);
-        }
-        Ok(Some(verdicts))
-    }
-
-    fn retry(&mut self) -> Result<(), Failure> {
-        self.after(1_000_000, Step::Retry);
-        for node in 0..self.nodes.len() {
-            if self.is_healed() {
-                self.nodes[node].accept_staged();
-            }
-            self.adopt(node)?;
-            self.retry_staged(node)?;
         }
         Ok(())
     }
