@@ -158,6 +158,10 @@ impl Cluster {
         }
     }
 
+    pub fn is_running(&self) -> bool {
+        self.postmaster().is_some_and(|postmaster| test_kill_process(postmaster).is_ok())
+    }
+
     /// The postmaster of this data directory.
     fn postmaster(&self) -> Option<Pid> {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;

@@ -26,6 +26,8 @@ pub struct Node {
     pub acknowledged: BTreeMap<String, String>,
     pub killed: usize,
     pub stopped: usize,
+    /// That a kind end took.
+    pub longest: Duration,
 }
 
 /// Two nodes, each of which dials a site of its own; the second dials the first, too.
@@ -55,7 +57,7 @@ pub async fn begin(world: &World, root: &Path) -> Vec<Node> {
             format!("reconnect_max = 1\n[[peer]]\nname = \"site{number}\"\nurl = \"{url}\"\n{}", ways[number]);
         fs::write(store.join("gundb.toml"), configuration).expect("a configuration");
         let acknowledged = BTreeMap::new();
-        begun.push(Node { name, store, cable, acknowledged, killed: 0, stopped: 0 });
+        begun.push(Node { name, store, cable, acknowledged, killed: 0, stopped: 0, longest: Duration::ZERO });
     }
     begun
 }
@@ -84,7 +86,8 @@ impl Node {
             turn += 1;
             if turn % 5 == 0 {
                 self.stopped += 1;
-                spawn_blocking(|| daemon.stop()).await.expect("an end");
+                let took = spawn_blocking(|| daemon.end()).await.expect("an end");
+                self.longest = self.longest.max(took);
             } else {
                 self.killed += 1;
                 spawn_blocking(|| daemon.kill()).await.expect("an end");

@@ -1,5 +1,6 @@
 //! What is done to sites, one thing after the other.
 
+use crate::SMALL;
 use gundb_clusters::cluster::kill;
 use gundb_clusters::postgres::run;
 use gundb_clusters::proxy::{Cable, Proxy};
@@ -163,6 +164,7 @@ impl Chaos {
 
     async fn kill_a_server(&mut self) {
         let server = self.world.servers[self.random.usize(..self.world.servers.len())].clone();
+        assert!(server.is_running(), "a server has ended by itself:\n{}", server.log_tail(40));
         server.kill();
         sleep(Duration::from_millis(self.random.u64(0..500))).await;
         server.launch();
@@ -189,11 +191,18 @@ impl Chaos {
 
     async fn fill_the_disk(&mut self) {
         let Some(disk) = &self.disk else { return };
+        let server = self.world.sites[SMALL].cluster.clone();
         let before = self.world.refused.load(Relaxed);
         disk.fill();
         sleep(Duration::from_millis(self.random.u64(300..2_000))).await;
         disk.free();
         let refused = self.world.refused.load(Relaxed) - before;
+        // One that had to recover just then gives up, as PostgreSQL does, and is started by whoever made room.
+        sleep(Duration::from_millis(500)).await;
+        if !server.is_running() {
+            server.launch();
+            self.count("full disks: servers that gave up recovering", 1);
+        }
         self.count("full disks", 1);
         self.count("full disks: appends refused", refused);
     }

@@ -68,7 +68,7 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
     until(PATIENCE, same, || "all come to hold the same").await;
     let healing = healing.elapsed();
     for daemon in daemons {
-        tokio::task::spawn_blocking(|| daemon.stop()).await.expect("an end");
+        tokio::task::spawn_blocking(|| daemon.end()).await.expect("an end");
     }
 
     world.assert_well().await;
@@ -103,6 +103,8 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
     table.extend(chaos.done.iter().map(|(what, count)| (what.to_string(), count.to_string())));
     table.push(("kills: gundb run".into(), nodes.iter().map(|node| node.killed).sum::<usize>().to_string()));
     table.push(("gundb run ended kindly".into(), nodes.iter().map(|node| node.stopped).sum::<usize>().to_string()));
+    let longest = nodes.iter().map(|node| node.longest).max().unwrap_or_default();
+    table.push(("gundb run ended kindly: seconds at most".into(), format!("{:.1}", longest.as_secs_f64())));
     if !has_disk {
         table.push(("full disks".into(), "skipped: only root can mount one".into()));
     }
