@@ -2,6 +2,7 @@
 
     docs.py sites FILE                    the servers that it needs, a line each: site NAME, or server NAME
     docs.py run FILE HOME [--accept]      runs it on servers that are there; HOME/NAME/port is where each listens
+    docs.py links FILE ...                says which links between files lead nowhere
 
 tests/docs.sh calls it; docs/contributing.md tells the conventions. What must always hold here: a block of SQL or shell is
 run, or it says why not; what is compared is all that it printed.
@@ -13,10 +14,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 RUNNABLE = {"sql", "sh", "bash", "shell", "console"}
-DIRECTIVE = re.compile(r"<!--\s*(site|server|not run|setup|setup-sh):\s*(.*?)\s*-->", re.S)
+DIRECTIVE = re.compile(r"<!--\s*(site|server|not run|setup|setup-sh|wait):\s*(.*?)\s*-->", re.S)
 FENCE = re.compile(r"^( *)```+(.*)$")
 BLOCK_SECONDS = 60
 MARK = "\x01"
@@ -167,6 +169,16 @@ class Sites:
         failed = status != 0 or re.search(r"^(ERROR|FATAL):", printed, re.M)
         return failed, printed
 
+    def wait(self, text):
+        """Asks until the last line of the answer is t."""
+        until = time.monotonic() + BLOCK_SECONDS
+        while True:
+            _, printed = self.run(["psql", "-X", "-q", "-At"], text + ";\n")
+            is_so = printed.rstrip().endswith("t") and "ERROR" not in printed
+            if is_so or time.monotonic() > until:
+                return not is_so, printed
+            time.sleep(0.1)
+
     def sh(self, text):
         return self.run(["bash", "-e", "-o", "pipefail", "-s"], text + "\n")
 
@@ -237,9 +249,39 @@ def sites_of(steps):
     return found
 
 
+def prose_of(path):
+    """Its lines outside of blocks."""
+    inside = False
+    for line in open(path).read().split("\n"):
+        if line.lstrip().startswith("```"):
+            inside = not inside
+        elif not inside:
+            yield line
+
+
+def anchors_of(path):
+    """As GitHub makes them of headings."""
+    titles = [line.lstrip("#").strip() for line in prose_of(path) if re.match(r"#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title).lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", "\n".join(prose_of(path))):
+        if re.match(r"\w+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        target = os.path.normpath(os.path.join(os.path.dirname(path), target)) if target else path
+        if not os.path.exists(target) or anchor and anchor not in anchors_of(target):
+            yield f"{path}: {link} leads nowhere"
+
+
 if __name__ == "__main__":
     action, file = sys.argv[1:3]
-    if action == "sites":
+    if action == "links":
+        dead = [what for path in sys.argv[2:] for what in dead_links(path)]
+        print("\n".join(dead), end="\n" if dead else "")
+        sys.exit(1 if dead else 0)
+    elif action == "sites":
         for kind, name in sites_of(steps_of(open(file).read().split("\n"))[0]):
             print(kind, name)
     else:

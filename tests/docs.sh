@@ -18,7 +18,7 @@ if [[ ${1-} == --accept ]]; then
     shift
 fi
 documents=("$@")
-((${#documents[@]})) || documents=(README.md docs/*.md docs/how-to/*.md)
+((${#documents[@]})) || documents=(README.md SECURITY.md docs/*.md docs/how-to/*.md)
 
 # shellcheck source=tests/cluster.sh
 source tests/cluster.sh
@@ -58,6 +58,8 @@ begin() {
     cluster_start "$2" 15 --like "like-$1" || return
     [[ $1 != site ]] || at "$2" -d shop -c "SELECT gundb.set_site_name('$2')"
 }
+
+python3 tests/docs.py links "${documents[@]}" || failed=1
 
 for document in "${documents[@]}"; do
     if [[ $document == docs/reference.md ]]; then
