@@ -273,6 +273,14 @@ impl Cluster {
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
+    /// The first line of the server's log that holds a word, and the two that follow.
+    pub fn log_at(&self, word: &str) -> String {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().skip_while(|line| !line.contains(word)).take(3).collect();
+        lines.join("\n")
+    }
+
     /// How often a word stands in the server's log.
     pub fn log_count(&self, word: &str) -> usize {
         let log = fs::read(self.log()).unwrap_or_default();

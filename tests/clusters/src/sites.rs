@@ -303,7 +303,7 @@ impl World {
         assert!(views.iter().all(|view| *view == views[0]), "the views differ: {views:?}");
         for server in &self.servers {
             for crash in ["terminated by signal 11", "terminated by signal 6", "PANIC"] {
-                assert_eq!(server.log_count(crash), 0, "a server crashed by itself: {crash}");
+                assert_eq!(server.log_count(crash), 0, "a server crashed by itself: {}", server.log_at(crash));
             }
         }
     }
