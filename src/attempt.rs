@@ -34,7 +34,11 @@ pub fn attempt<T>(patience: Patience, f: impl FnOnce() -> Result<T>) -> Result<c
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(failure) if failure.nature() == Nature::Ending => Err(failure),
-        Err(failure) => Ok(Err(Why { reason: failure.message(), sqlstate: failure.sqlstate() })),
+        Err(failure) => {
+            let why = Why { reason: failure.message(), sqlstate: failure.sqlstate() };
+            failure.free();
+            Ok(Err(why))
+        }
     }
 }
 

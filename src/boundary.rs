@@ -17,7 +17,8 @@ use core::mem::MaybeUninit;
 use gundb_core::schema::Stop;
 use pgrx::pg_sys;
 
-/// An error caught from PostgreSQL, whole. Lives in the memory context that was current when it was caught.
+/// An error caught from PostgreSQL, whole. Lives as long as the transaction: on its way out memory contexts are deleted, SPI is
+/// finished and subtransactions are undone, with all that was allocated in them.
 #[derive(Clone, Copy)]
 pub struct PgError(*mut pg_sys::ErrorData);
 
@@ -49,40 +50,6 @@ impl PgError {
     pub fn sqlerrcode(&self) -> i32 {
         // SAFETY: as for `message`.
         unsafe { (*self.0).sqlerrcode }
-    }
-
-    /// The same error in the current memory context, where the one it lives in is about to go.
-    pub fn copied(&self) -> PgError {
-        let copy = |text: &mut *mut c_char| {
-            if !text.is_null() {
-                // SAFETY: a NUL-terminated string.
-                *text = unsafe { pg_sys::pstrdup(*text) };
-            }
-        };
-        // SAFETY: a whole ErrorData, whose own texts are copied as CopyErrorData copies them; the others are constants.
-        unsafe {
-            let error = pg_sys::palloc(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
-            error.copy_from_nonoverlapping(self.0, 1);
-            let e = &mut *error;
-            for text in [
-                &mut e.message,
-                &mut e.detail,
-                &mut e.detail_log,
-                &mut e.hint,
-                &mut e.context,
-                &mut e.backtrace,
-                &mut e.schema_name,
-                &mut e.table_name,
-                &mut e.column_name,
-                &mut e.datatype_name,
-                &mut e.constraint_name,
-                &mut e.internalquery,
-            ] {
-                copy(text);
-            }
-            e.assoc_context = pg_sys::CurrentMemoryContext;
-            PgError(error)
-        }
     }
 
     /// Frees an error that is not passed on.
@@ -119,7 +86,7 @@ unsafe extern "C-unwind" {
 /// `f` must hold nothing that needs dropping and must call only raw C functions, so that the jump skips nothing.
 pub fn try_pg<T: Copy>(f: impl FnOnce() -> T) -> Result<T, Failure> {
     // SAFETY: this is PG_TRY / PG_CATCH. The saved values are restored on both ways out, and the error is copied
-    // out of ErrorContext, into the caller's memory context, before the error state is flushed.
+    // out of ErrorContext, into memory that outlives whatever it passes, before the error state is flushed.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let exception_stack = pg_sys::PG_exception_stack;
@@ -135,9 +102,11 @@ pub fn try_pg<T: Copy>(f: impl FnOnce() -> T) -> Result<T, Failure> {
         if jumped == 0 {
             return Ok(result.assume_init());
         }
-        pg_sys::CurrentMemoryContext = context;
+        let lasting = pg_sys::TopTransactionContext;
+        pg_sys::CurrentMemoryContext = if lasting.is_null() { context } else { lasting };
         let error = pg_sys::CopyErrorData();
         pg_sys::FlushErrorState();
+        pg_sys::CurrentMemoryContext = context;
         Err(Failure::Postgres(PgError(error)))
     }
 }

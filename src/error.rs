@@ -39,11 +39,10 @@ impl Failure {
         }
     }
 
-    /// The same failure, in the current memory context.
-    pub fn copied(self) -> Failure {
-        match self {
-            Failure::Postgres(error) => Failure::Postgres(error.copied()),
-            own => own,
+    /// Gives back its memory, where it is not passed on: it would last as long as the transaction.
+    pub fn free(self) {
+        if let Failure::Postgres(error) = self {
+            error.free();
         }
     }
 

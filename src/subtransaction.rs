@@ -86,10 +86,6 @@ pub fn attempt<T>(f: impl FnOnce() -> Result<T>) -> Result<Result<T>> {
     unsafe { pg_sys::CurrentMemoryContext = memory };
     match outcome {
         Ok(value) => begun.release().map(|()| Ok(value)),
-        Err(failure) => {
-            // What it says may lie in memory that goes with the subtransaction.
-            let failure = failure.copied();
-            begun.undo().map(|()| Err(failure))
-        }
+        Err(failure) => begun.undo().map(|()| Err(failure)),
     }
 }

@@ -5,7 +5,7 @@ use crate::apply::here::{Here, Open};
 use crate::apply::{rows, storing};
 use crate::catalog;
 use crate::doubt::Waiting;
-use crate::error::{Error, Failure, Result, state};
+use crate::error::{Error, Result, state};
 use crate::shared::Database;
 use crate::{run, spi, transaction, view};
 use gundb_core::{Clock, Dot, Event, Hlc, Lane, SiteId, StreamId};
@@ -52,7 +52,7 @@ fn store_in(open: &Open, events: &[&Event]) -> Result<()> {
         })
     };
     // SAFETY: a number is given back.
-    let stored = unsafe { memory.switch_to(|_| insert()) }.map_err(Failure::copied)?;
+    let stored = unsafe { memory.switch_to(|_| insert()) }?;
     if stored == events.len() {
         return Ok(());
     }

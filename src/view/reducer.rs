@@ -158,7 +158,6 @@ impl Reducer {
             let (frame, call_memory) = (&raw mut *self.frame, self.call_memory.value());
             let function = (*self.frame.info.flinfo).fn_addr.ok_or_else(|| internal("a function has no address"))?;
             Ok(try_pg(|| {
-                // Switched to in here: an error is kept where memory was taken from outside.
                 let before = pg_sys::CurrentMemoryContext;
                 pg_sys::CurrentMemoryContext = call_memory;
                 let result = function(frame.cast());

@@ -58,10 +58,12 @@ where
             // pending.
             States::open(self.view.number)?.lock(&[&middle], Busy::Awaited)?;
             let refused = first.iter().flat_map(|(key, group)| self.refused(key, group, &failure)).collect::<Vec<_>>();
+            failure.free();
             let left_out = (self.refuse)(&refused)?;
             self.look_at_others(&middle)?;
             return Ok(left_out);
         }
+        failure.free();
         let second = first.split_off(&middle);
         let events = second.values().flat_map(|group| &group.events);
         let to_come_then = events.map(|event| event.mark.dot(self.stream)).chain(to_come.iter().copied()).collect();

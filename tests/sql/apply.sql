@@ -64,6 +64,13 @@ SELECT * FROM test_apply(delivery('[{"site": 5, "ms": 1, "type": "A"}]'));
 \set VERBOSITY default
 DROP TRIGGER meddle ON moves;
 
+-- What PostgreSQL raises while rows are stored is passed on whole, though the memory of the rows is gone by then.
+CREATE INDEX numbered ON moves (((data->>'n')::bigint)) WHERE type = 'Numbered';
+SELECT delivery((SELECT jsonb_agg(jsonb_build_object('site', 26, 'ms', n, 'xact', 1, 'type', 'Numbered', 'data', jsonb_build_object('n', CASE n WHEN 1000 THEN 'many' ELSE '1' END, 'text', repeat(md5(n::text), 40)))) FROM generate_series(1, 1000) n)) AS n \gset
+SELECT * FROM test_apply(:'n');
+SELECT count(*) FROM held() WHERE type = 'Numbered';
+DROP INDEX numbered;
+
 -- Some of a transaction that ends a minute later in a stream which does not come: what is written here sorts after all of it.
 SELECT jsonb_set(delivery('[{"site": 25, "ms": 1, "type": "Some"}]'), '{transactions,0,ends}', to_jsonb((SELECT gundb.hlc(now() + '1 min'))::text)) AS s \gset
 SELECT * FROM test_apply(:'s');
