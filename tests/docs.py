@@ -225,7 +225,8 @@ def run(path, home, accept):
             new = [" " * step.indent + line.rstrip() if line.strip() else "" for line in printed.strip("\n").split("\n")]
             replace.append((begin, end, new))
         else:
-            difference = difflib.unified_diff(expected.splitlines(), printed.strip("\n").splitlines(), "in the document", "printed", lineterm="")
+            difference = difflib.unified_diff(expected.splitlines(), [line.rstrip() for line in printed.strip("\n").split("\n")],
+                                              "in the document", "printed", lineterm="")
             wrong.append(f"{step.line}: prints something else:\n" + "\n".join(difference))
     for begin, end, new in reversed(replace):
         lines[begin:end] = new

@@ -31,7 +31,7 @@ failed=0 ran=0
 at() { (cluster_use "$1" && shift && psql -X -q -v ON_ERROR_STOP=1 "$@" >/dev/null); }
 
 # What all begin from: like-server has an empty database, shop; in like-site the extension is there too.
-cluster_start like-server 15 log_checkpoints=off
+cluster_start like-server 15 log_checkpoints=off synchronous_commit=off
 at like-server -c 'CREATE DATABASE shop'
 cluster_stop like-server
 cluster_start like-site 15 --like like-server
