@@ -10,14 +10,14 @@
 #   cluster_tree VERSION                             prints the private PostgreSQL tree that servers run from
 #   cluster_keep FILE, cluster_stop_kept FILE        leave all running and note where; stop what the note names
 #
-# What always holds: everything lives in one new directory, cluster_home; when the script ends, in whatever way, the
+# What always holds: everything lives in one new directory, cluster_home, in /tmp or where cluster_under says; when the script ends, in whatever way, the
 # servers in it are stopped and it is removed; nothing else is touched, no other process signalled. As root the servers
 # run as the user postgres, since PostgreSQL refuses root. A cluster listens on a socket in its directory and on a free
 # port of 127.0.0.1.
 
 cluster_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # A short name: the path of a socket has 107 bytes at most.
-cluster_home=$(mktemp -d /tmp/gundb.XXXXXX)
+cluster_home=$(mktemp -d "${cluster_under-/tmp}/gundb.XXXXXX")
 ((EUID != 0)) || chown postgres "$cluster_home"
 
 cluster_stop_all() {

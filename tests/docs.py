@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -126,11 +127,11 @@ def fits(expected, actual):
 class Sites:
     """The servers of a document, and the names that stand for them in it."""
 
-    def __init__(self, home, names):
+    def __init__(self, home, work, names):
         self.home, self.now = home, names[0]
         self.port = {name: open(f"{home}/{name}/port").read().strip() for name in names}
-        self.work = f"{home}/work"
-        os.makedirs(f"{self.work}/stick", exist_ok=True)
+        self.work = work
+        os.mkdir(f"{work}/stick")
         os.chmod(self.work, 0o777)
         os.chmod(f"{self.work}/stick", 0o777)
 
@@ -199,10 +200,16 @@ class Sites:
 
 
 def run(path, home, accept):
+    # On the disk: an edge node's store in memory would be taken for a copy each time that it is opened.
+    with tempfile.TemporaryDirectory(prefix="gundb.", dir="/tmp") as work:
+        return run_in(work, path, home, accept)
+
+
+def run_in(work, path, home, accept):
     lines = open(path).read().split("\n")
     steps, wrong = steps_of(lines)
     names = [name for _, name in sites_of(steps)]
-    sites, replace = Sites(home, names), []
+    sites, replace = Sites(home, work, names), []
     for step in steps:
         if step.kind in ("site", "server"):
             sites.now = step.text
@@ -286,4 +293,5 @@ if __name__ == "__main__":
         for kind, name in sites_of(steps_of(open(file).read().split("\n"))[0]):
             print(kind, name)
     else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         sys.exit(run(file, sys.argv[3], "--accept" in sys.argv))
