@@ -87,7 +87,7 @@ test-long: $(VERSIONS:%=extension-%) ## The long runs: 1,000 kills, a power cut 
 	@GUNDB_POWER_OPERATIONS=1000 cargo test --release -p gundb-node --test power -- --nocapture after_a_power_cut
 
 chaos: $(VERSIONS:%=extension-%) ## Ten minutes of partitions, kills, full disks over PostgreSQL sites and edge nodes, and a table (CHAOS_SECONDS=… for others)
-	@GUNDB_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/clusters.sh --nocapture after_chaos
+	@GUNDB_CHAOS_DISK=1 GUNDB_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/clusters.sh --nocapture after_chaos
 
 accept: extension-15 ## Take what the SQL tests print now as expected, then read the diff (TESTS=… for some)
 	@tests/regress.sh 15 --accept $(TESTS)
