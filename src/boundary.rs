@@ -76,6 +76,7 @@ unsafe extern "C-unwind" {
     fn errhint(fmt: *const c_char, ...) -> c_int;
     fn errfinish(filename: *const c_char, lineno: c_int, funcname: *const c_char);
     fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
+    fn pg_re_throw() -> !;
     fn ProcessInterrupts();
     fn stack_is_too_deep() -> bool;
 }
@@ -171,7 +172,7 @@ impl Raise {
         const AS_IS: *const c_char = c"%s".as_ptr();
         unsafe {
             match self {
-                Raise::Again(error) => ReThrowError(error),
+                Raise::Again(error) => throw_again(error),
                 Raise::Own { level, code, message, detail, hint } => {
                     if errstart(level, core::ptr::null()) {
                         errcode(code);
@@ -187,6 +188,26 @@ impl Raise {
                 }
             }
         }
+    }
+}
+
+/// Raises an error that was caught, and gives back its memory: a loop of the user's that catches errors may raise many in one
+/// transaction.
+///
+/// # Safety
+/// It jumps: no frame between here and PostgreSQL may hold a value that needs dropping.
+unsafe fn throw_again(error: *mut pg_sys::ErrorData) -> ! {
+    unsafe {
+        let (exception_stack, context_stack) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
+        // PostgreSQL copies it to where errors under way are, and jumps here.
+        call_with_sigsetjmp(false, |buffer| {
+            pg_sys::PG_exception_stack = (buffer as *const SigJmpBufFields).cast_mut().cast();
+            ReThrowError(error)
+        });
+        pg_sys::PG_exception_stack = exception_stack;
+        pg_sys::error_context_stack = context_stack;
+        pg_sys::FreeErrorData(error);
+        pg_re_throw()
     }
 }
 
