@@ -290,6 +290,8 @@ impl Node {
             && let Some(transaction) = transactions.first_mut()
         {
             let (mut events, parts_epochs) = self.store.parts.remove(&from).unwrap_or_default();
+            // Of another transaction some may be left, which never came to its end.
+            events.retain(|event| event.transaction() == transaction.id);
             events.append(&mut transaction.events);
             events.sort_by(Event::cmp_total);
             transaction.events = events;

@@ -130,9 +130,16 @@ impl Receiver {
         self.routes = routes;
     }
 
-    /// What is missing of what must be held beside. Of a stream that nobody here has heard of nothing comes: who tells of it would have been waited for.
-    fn missing(&self, beside: &Clock, holds: &Clock) -> Clock {
-        beside.difference(holds).iter().filter(|dot| self.routes.comes(dot.site, dot.stream, false)).collect()
+    /// What is missing of what must be held beside these transactions. Of a stream that nobody here has heard of nothing comes, since who tells of it would
+    /// have been waited for; unless some of it comes now, and what tells of it waits here.
+    fn missing(&self, beside: &Clock, transactions: &[Transaction], holds: &Clock) -> Clock {
+        let events = || transactions.iter().flat_map(|transaction| &transaction.events);
+        let comes_now = |stream: StreamId| events().any(|event| event.dot.stream == stream);
+        let comes = |dot: &Dot| {
+            self.routes.comes(dot.site, dot.stream, false)
+                || self.routes.comes(dot.site, dot.stream, true) && comes_now(dot.stream)
+        };
+        beside.difference(holds).iter().filter(comes).collect()
     }
 
     /// What is to be done with a bundle.
@@ -144,7 +151,7 @@ impl Receiver {
         let Some(beside) = self.fits(&bundle) else {
             return answer(Outcome::Again(self.received.clone()), told);
         };
-        let missing = self.missing(beside, &holds);
+        let missing = self.missing(beside, &bundle.transactions, &holds);
         if !missing.is_empty() {
             let missing = missing.difference(&here.clock());
             if !missing.is_empty() {
