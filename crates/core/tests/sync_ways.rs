@@ -1,10 +1,12 @@
 //! By which ways events come to sites, and what follows. Use when `sync/ways.rs` or `sync/routes.rs` changes.
 
+use gundb_core::bundle::{Bundle, From};
 use gundb_core::sync::filter::{Filter, Flow, SYSTEM_STREAM};
-use gundb_core::sync::message::{Accept, Hello, PROTOCOL};
+use gundb_core::sync::message::{Accept, Hello, Outcome, PROTOCOL};
+use gundb_core::sync::receiver::{Check, Here, Receiver};
 use gundb_core::sync::routes::Routes;
 use gundb_core::sync::ways::{WAYS_MAX, Way, Ways, Word};
-use gundb_core::{Clock, Run, SEQ_MAX, SiteId, StreamId};
+use gundb_core::{Chain, Clock, Dot, Event, Hlc, Lane, Run, SEQ_MAX, SiteId, StreamId, Transaction};
 use uuid::Uuid;
 
 const NAMES: [&str; 3] = ["readings", "configuration", SYSTEM_STREAM];
@@ -141,4 +143,59 @@ fn no_more_is_told_than_can_be_read() {
     known.learn(&told, site(1), Accept::Any);
     assert!(known.knows(site(2)) && !known.knows(site(10)));
     assert!(known.iter().map(|(_, word)| 1 + word.ways.len()).sum::<usize>() <= WAYS_MAX);
+}
+
+/// A site that knows of no stream, as where what tells of them waits.
+struct Ignorant;
+
+impl Here for Ignorant {
+    fn clock(&self) -> Clock {
+        Clock::new()
+    }
+
+    fn stream_name(&self, _: StreamId) -> Option<String> {
+        None
+    }
+}
+
+#[test]
+fn of_a_stream_that_is_not_known_a_cause_is_waited_for_where_the_effect_is_of_that_stream() {
+    let (mine, theirs) = (
+        hello(HUB, "readings", Accept::Any, ways(&[(HUB, &[way(2, "readings", Accept::Any), unmet("*")])])),
+        hello(2, "readings", Accept::Any, Ways::default()),
+    );
+    let first = |site, stream| Dot::new(site, StreamId::of_name(stream), Lane::new(theirs.run, 0), 1).unwrap();
+    let beside: Clock = [first(site(3), "readings")].into_iter().collect();
+    let check = |stream| {
+        let dot = first(theirs.site, stream);
+        let event = Event {
+            dot,
+            hlc: Hlc::MIN,
+            xact: Hlc::MIN,
+            epoch: 0,
+            id: Uuid::nil(),
+            kind: "Read".into(),
+            key: None,
+            data: "{}".into(),
+            meta: "{}".into(),
+            salt: [0; 16],
+            chain: Chain::genesis(dot.site, dot.stream, dot.lane),
+        };
+        let bundle = Bundle {
+            site: theirs.site,
+            run: theirs.run,
+            number: 1,
+            from: From::Session { digest: Clock::new().digest(), beside: beside.clone() },
+            epochs: vec![],
+            transactions: vec![Transaction::new(event.transaction(), vec![event])],
+            part: None,
+        };
+        Receiver::new(&mine, &theirs, &[SYSTEM_STREAM]).check(bundle, &Ignorant)
+    };
+    let early = |check| match check {
+        Check::Answer(receipt) => receipt.outcome == Outcome::Early(beside.clone()),
+        _ => false,
+    };
+    assert!(early(check("readings")));
+    assert!(matches!(check("configuration"), Check::Apply(_)));
 }
