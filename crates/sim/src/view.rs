@@ -274,10 +274,13 @@ pub fn differing(maintained: &Option<Vec<FoldValue>>, folded: &Option<Vec<FoldVa
     if columns.is_empty() { "the states differ, and the rows do not".to_owned() } else { columns.join("; ") }
 }
 
+/// An event, and the key that it has.
+type Keyed = (Vec<u8>, Appended);
+
 /// All rows as the specification has them.
 pub fn specified(events: &[Rc<Event>], epochs: &Epochs) -> Result<BTreeMap<Row, Vec<FoldValue>>, Failure> {
     let mut reverts: BTreeMap<StreamId, BTreeSet<Uuid>> = BTreeMap::new();
-    let mut ids: BTreeMap<(StreamId, Uuid), Vec<(Vec<u8>, Appended)>> = BTreeMap::new();
+    let mut ids: BTreeMap<(StreamId, Uuid), Vec<Keyed>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.dot.stream != system_stream()) {
         match read(event) {
             Some(What::Folds { key, effect }) => {
