@@ -173,8 +173,12 @@ impl Sender {
             if !has_come(*ask_ms, EARLY_MS, now_ms) {
                 return None;
             }
-            *ask_ms = now_ms + EARLY_MS;
-            return Some(Turn::Send(self.ask()));
+            if !self.news {
+                *ask_ms = now_ms + EARLY_MS;
+                return Some(Turn::Send(self.ask()));
+            }
+            // Something has come here meanwhile: perhaps what the receiver lacks, which then goes first.
+            self.early = None;
         }
         let query = match &self.large {
             Some(large) => Query::Part {
@@ -289,7 +293,10 @@ impl Sender {
                 self.begin_at(self.received.clone());
                 // Whoever was believed to bring it has not: then it is brought from here.
                 let believed = missing.iter().filter(|dot| self.elsewhere.remove(&dot.site).is_some()).count();
-                self.early = (believed == 0).then(|| (missing.clone(), now_ms + EARLY_MS));
+                if believed == 0 {
+                    self.early = Some((missing.clone(), now_ms + EARLY_MS));
+                    self.news = false;
+                }
             }
         }
     }
