@@ -95,11 +95,18 @@ accept: extension-15 ## Take what the SQL tests print now as expected, then read
 $(VERSIONS:%=extension-%): extension-%: setup
 	@tests/extension.sh install target/pg/$*/bin/pg_config dev
 
-bench: setup ## gundb beside a plain table, as one table of figures (ROWS=… for some)
+bench: setup ## Every benchmark, and one table of all ratios with their bars (twenty minutes once built)
+	@tests/setup.sh bench
+	@tests/extension.sh install target/pg/15/bin/pg_config release
+	@cargo build --profile binary -p gundb-node
+	@benches/all.sh
+
+bench-append: setup ## gundb beside a plain table, as one table of figures (ROWS=… for some)
 	@tests/extension.sh install target/pg/15/bin/pg_config release
 	@benches/run.sh $(ROWS)
 
 bench-replication: setup ## Two sites beside PostgreSQL's logical replication (ROWS=… for some)
+	@tests/setup.sh bench
 	@tests/extension.sh install target/pg/15/bin/pg_config release
 	@benches/replication.sh $(ROWS)
 
@@ -143,6 +150,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long chaos fuzz accept bench bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

@@ -3,6 +3,8 @@
 #
 #   benches/crdt.sh [ROWS]     ROWS: 1000000
 #
+#   GUNDB_BENCH_RESULTS        a file to which the aggregates' figures are added; then nothing else is measured
+#
 # Against the extension that is installed in target/pg/15: `tests/extension.sh install target/pg/15/bin/pg_config release`
 # comes first. Prints the tables of docs/crdt.md. Each figure is the median of five.
 set -euo pipefail
@@ -15,12 +17,10 @@ cluster_start crdt 15 fsync=off shared_buffers=1GB jit=off max_parallel_workers_
 cluster_use crdt
 export PGDATABASE=postgres
 sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
-# median_ms STATEMENT: the median of five runs, as the server counts them, in milliseconds.
-median_ms() {
-    for _ in 1 2 3 4 5; do
-        sql -c "EXPLAIN (ANALYZE, TIMING off, SUMMARY on) $1" | sed -n 's/^Execution Time: \(.*\) ms$/\1/p'
-    done | sort -n | sed -n 3p
-}
+# once_ms STATEMENT: one run, as the server counts it, in milliseconds.
+once_ms() { sql -c "EXPLAIN (ANALYZE, TIMING off, SUMMARY on) $1" | sed -n 's/^Execution Time: \(.*\) ms$/\1/p'; }
+median() { sort -n | sed -n 3p; }
+median_ms() { for _ in 1 2 3 4 5; do once_ms "$1"; done | median; }
 
 sql <<SQL
 CREATE EXTENSION gundb;
@@ -40,12 +40,17 @@ SQL
 
 echo "| aggregate over $rows rows | ms | speed, of sum(numeric)'s |"
 echo "|---|---|---|"
-# row TITLE TABLE EXPRESSION
+# row TITLE TABLE EXPRESSION: beside sum(numeric) over the same rows, in turn.
 row() {
-    local own rival
-    rival=$(median_ms "SELECT sum(n) FROM $2")
-    own=$(median_ms "SELECT $3 FROM $2")
-    printf '| %s | %.0f | %.2f |\n' "$1" "$own" "$(awk "BEGIN { print $rival / $own }")"
+    local round owns=() rivals=()
+    for round in 1 2 3 4 5; do
+        rivals+=("$(once_ms "SELECT sum(n) FROM $2")")
+        owns+=("$(once_ms "SELECT $3 FROM $2")")
+        [[ -z ${GUNDB_BENCH_RESULTS-} ]] ||
+            printf 'crdt %s %s\t%d\t%s\n' "$2" "$3" "$round" "${owns[-1]}" "$2" 'sum(n)' "$round" "${rivals[-1]}" >>"$GUNDB_BENCH_RESULTS"
+    done
+    awk -v title="$1" -v own="$(printf '%s\n' "${owns[@]}" | median)" -v rival="$(printf '%s\n' "${rivals[@]}" | median)" \
+        'BEGIN { printf "| %s | %.0f | %.2f |\n", title, own, rival / own }'
 }
 row 'sum(numeric)' one 'sum(n)'
 row 'merge(gcounter), 1 site each' one 'gundb.merge(c)'
@@ -55,6 +60,7 @@ row 'merge(set), 1 add each, 1,000 elements in all' one 'gundb.merge(s)'
 row 'sum(gcounter), 1 site each' one 'sum(c)'
 row 'sum(gcounter), 3 sites each' three 'sum(c)'
 
+[[ -z ${GUNDB_BENCH_RESULTS-} ]] || exit 0
 echo
 echo '| elements | µs an add | µs contains | bytes stored |'
 echo '|---|---|---|---|'

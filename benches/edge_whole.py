@@ -6,7 +6,7 @@
 DIRECTORY is on the disk that is measured. With PGHOST, PGPORT and PGDATABASE of a site that holds the stream `readings`, and
 to which the role `boat` was granted everything, catching up by gRPC is compared with catching up by SQL.
 
-GUNDB_BENCH_EVENTS (1,000,000), GUNDB_BENCH_IDLE (60 seconds).
+GUNDB_BENCH_EVENTS (1,000,000), GUNDB_BENCH_IDLE (60 seconds); GUNDB_BENCH_RESULTS, a file to which figures are added.
 """
 
 import json
@@ -23,9 +23,17 @@ from pathlib import Path
 
 BINARY, PLACE = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 EVENTS = int(os.environ.get("GUNDB_BENCH_EVENTS", 1_000_000))
+RESULTS = os.environ.get("GUNDB_BENCH_RESULTS")
 IDLE = int(os.environ.get("GUNDB_BENCH_IDLE", 60))
 VIEW = '{"readings": {"fold": "count"}, "temp": {"fold": "lww", "value": "temp"}, "most": {"fold": "max", "value": "temp"}}'
 MB = 1_000_000
+
+
+def record(figure, round_, value):
+    """For the row of report.py that names it."""
+    if RESULTS:
+        with open(RESULTS, "a", encoding="utf-8") as results:
+            results.write(f"{figure}\t{round_}\t{value}\n")
 
 
 def tell(what, figure, bar, is_met):
@@ -178,6 +186,7 @@ def main():
     subprocess.run(["strip", "-o", stripped, BINARY], check=True)
     size = stripped.stat().st_size
     tell("the binary, stripped", f"{size / MB:.1f} MB", "≤ 20 MB", size <= 20 * MB)
+    record("edge-binary", 1, size / MB)
 
     many = PLACE / "many"
     begun = time.monotonic()
@@ -188,6 +197,8 @@ def main():
     fill_sqlite(PLACE / "sqlite", EVENTS)
     ours, theirs = (many / "gundb.redb").stat().st_size, (PLACE / "sqlite").stat().st_size
     tell("… compacted, beside SQLite", f"{ours / MB:.0f} MB, {ours / theirs:.2f} of {theirs / MB:.0f} MB", "≤ 1.50", ours <= 1.5 * theirs)
+    record("edge-bytes", 1, ours / MB)
+    record("sqlite-bytes", 1, theirs / MB)
 
     port = free_port()
     (many / "gundb.toml").write_text(listening(port, "reader"))
@@ -197,6 +208,8 @@ def main():
             starts.append(daemon.took)
     start = sorted(starts)[2]
     tell("gundb run on them: from its start until it listens", f"{start * 1000:.0f} ms", "≤ 100 ms", start <= 0.1)
+    for round_, took in enumerate(starts, 1):
+        record("edge-start", round_, took * 1000)
     with Daemon(many, port) as daemon:
         pid = daemon.process.pid
         time.sleep(5)
@@ -205,9 +218,12 @@ def main():
         busy = (processor_time(pid) - before) / IDLE
         memory = status(pid, "VmRSS")
         tell(f"… idle for {IDLE} s: resident memory", f"{memory / MB:.1f} MB", "≤ 24 MB", memory <= 24 * MB)
+        record("edge-idle-memory", 1, memory / MB)
         tell("… idle: processor time", f"{busy:.3%}", "≤ 0.1 %", busy <= 0.001)
+        record("edge-idle-cpu", 1, busy * 100)
         took, most = catch_up(PLACE / "late", f"grpc://127.0.0.1:{port}?tokenfile={PLACE / 'reader.token'}")
         tell(f"another takes all of them in, by gRPC, at {EVENTS / took:,.0f}/s", f"{most / MB:.1f} MB", "≤ 64 MB", most <= 64 * MB)
+        record("edge-catchup-memory", 1, most / MB)
         assert gundb(PLACE / "late", "digest") == gundb(many, "digest"), "both hold the same"
 
     # A device that returns: it pushes what it read, pulls the configuration, and gets nothing of what others read.
@@ -226,6 +242,7 @@ def main():
         assert gundb(device, "digest", "configuration") == gundb(many, "digest", "configuration"), "both hold the same"
         what = f"a device takes in {EVENTS:,} of another stream alone, at {EVENTS / took:,.0f}/s"
         tell(what, f"{most / MB:.1f} MB", "≤ 64 MB", most <= 64 * MB)
+        record("edge-device-memory", 1, most / MB)
 
     if os.environ.get("PGHOST"):
         postgres = f"{os.environ['PGHOST'].replace('/', '%2F')}:{os.environ['PGPORT']}/{os.environ['PGDATABASE']}"
@@ -240,6 +257,8 @@ def main():
                 of_both = [gundb(PLACE / f"{way}-{turn}", "digest", "readings") for way in ("sql", "grpc")]
                 assert of_both[0] == of_both[1], "both hold the same"
                 rates.append(by_sql / by_grpc)
+                record("edge-grpc", turn + 1, 1 / by_grpc)
+                record("edge-sql", turn + 1, 1 / by_sql)
                 shutil.rmtree(PLACE / f"sql-{turn}")
                 shutil.rmtree(PLACE / f"grpc-{turn}")
         ratio = sorted(rates)[1]

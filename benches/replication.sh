@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# gundb between two sites beside PostgreSQL's logical replication of a table with the same rows and as many indexes.
-# `make bench` builds a release and calls this.
+# gundb between two sites beside PostgreSQL's logical replication of a table with the same rows and as many indexes, and
+# beside pglogical's where that is installed.
+# `make bench-replication` builds a release and calls this, `make bench` among the others.
 #
 #   replication.sh [ROW ...]   catchup bulk view delayed live local silent hung mesh idle
 #
@@ -8,8 +9,8 @@
 #   BENCH_IDLE=600     seconds of the row idle
 #   BENCH_QUICK=1      everything small, to see that it runs; the figures then mean nothing
 #
-# What always holds: four servers on one machine, gundb's two and the rival's two; the two that are not measured are idle.
-# Both replicate through a socket. What is appended while the other side is away is then caught up with: the time is that
+# What always holds: servers on one machine, gundb's two and two for each rival; those that are not measured are idle.
+# All replicate through a socket. What is appended while the other side is away is then caught up with: the time is that
 # from the first row that is visible there to the last, so that neither is charged for connecting.
 # docs/performance.md tells what each row is and why it is fair. Results go to target/bench.
 set -euo pipefail
@@ -46,6 +47,12 @@ mkdir -p "$out"
 : >"$results"
 
 library=$(target/pg/15/bin/pg_config --pkglibdir 2>/dev/null)/gundb.so || die "PostgreSQL 15 is not set up: make bench"
+pglogical=$(target/pg/15/bin/pg_config --pkglibdir)/pglogical.so
+if [[ ! -e $pglogical ]]; then
+    pglogical=
+    echo "bench: without pglogical, which tests/setup.sh bench installs" >&2
+fi
+readonly pglogical
 cargo build --quiet -p gundb-clusters --bin cable
 cmp -s "$library" "$built" || die "the gundb installed in target/pg/15 is not the release build of this checkout: make bench"
 
@@ -78,6 +85,7 @@ start_all() {
         prepare "$server" -f "$here/schema.sql"
         prepare "$server" -c "SELECT gundb.create_stream('hot')"
     done
+    start_pglogical
     data=$(at here -c 'SELECT bench.data()')
     # gundb: here dials there, paused at first. The rival's two hold a plain table.
     prepare there -c "CREATE ROLE bench_peer LOGIN" -c "SELECT gundb.grant_peer('bench_peer', accept => 'any')"
@@ -93,9 +101,30 @@ start_all() {
                     PUBLICATION moves WITH (copy_data = false)"
 }
 
+# pglogical is a library of the server's, too, and its own output plugin.
+start_pglogical() {
+    local server plugin=()
+    [[ -n $pglogical ]] || return 0
+    # Debian's PostgreSQL 15 loads only output plugins that are listed.
+    ! "$(cluster_tree 15)/bin/postgres" --describe-config | grep -q '^output_plugin_libraries' ||
+        plugin=(output_plugin_libraries=pglogical_output)
+    for server in near2 far2; do
+        cluster_start "$server" 15 "${settings[@]}" 'shared_preload_libraries=gundb, pglogical' "${plugin[@]}"
+        prepare "$server" -f "$here/schema.sql"
+        prepare "$server" -c "SELECT gundb.create_stream('hot')" -c "SELECT bench.make_twin('hot', 'plain')" -c 'CREATE EXTENSION pglogical' \
+            -c "SELECT pglogical.create_node('$server', '$(conninfo "$server")')"
+    done
+    prepare near2 -c "SELECT pglogical.replication_set_add_table('default', 'plain')"
+    prepare far2 -c "SELECT pglogical.create_subscription('moves', '$(conninfo near2)', synchronize_structure => false, synchronize_data => false)" \
+        -c "SELECT pglogical.wait_for_subscription_sync_complete('moves')"
+}
+
+conninfo() { printf 'host=%s port=%s user=postgres dbname=postgres' "$cluster_home/$1" "$(<"$cluster_home/$1/port")"; }
+
 away() {
     prepare here -c "SELECT gundb.pause_peer('there')"
     prepare far -c "ALTER SUBSCRIPTION moves DISABLE"
+    [[ -z $pglogical ]] || prepare far2 -c "SELECT pglogical.alter_subscription_disable('moves', true)"
 }
 
 # caught_up SERVER TABLE BEFORE WANTED: seconds from the first row beyond BEFORE that is seen to the last.
@@ -116,7 +145,8 @@ fill() {
     )
 }
 
-# compare ROW NEW_EVENTS GUNDB_COMMAND PLAIN_COMMAND: in each round both fill their source while the other side is away.
+# compare ROW NEW_EVENTS GUNDB_COMMAND PLAIN_COMMAND [PGLOGICAL_COMMAND]: in each round all fill their source while the
+# other side is away.
 compare() {
     local name=$1 new=$2 round gundb_before plain_before
     for ((round = 1; round <= rounds; round++)); do
@@ -133,17 +163,29 @@ compare() {
         record "$name-gundb" "$round" "$(caught_up there hot "$gundb_before" "$new")"
         prepare far -c "ALTER SUBSCRIPTION moves ENABLE"
         record "$name-native" "$round" "$(caught_up far plain "$plain_before" "$new")"
+        if [[ -n $pglogical && -n ${5-} ]]; then
+            plain_before=$(at far2 -c "SELECT count(*) FROM plain")
+            "$5"
+            prepare near2 -c CHECKPOINT
+            prepare far2 -c CHECKPOINT
+            prepare far -c "ALTER SUBSCRIPTION moves DISABLE"
+            prepare far2 -c "SELECT pglogical.alter_subscription_enable('moves', true)"
+            record "$name-pglogical" "$round" "$(caught_up far2 plain "$plain_before" "$new")"
+        fi
     done
 }
 
 fill_gundb() { fill here insert "$((events / 8 * 8))"; }
 fill_plain() { fill near plain "$((events / 8 * 8))"; }
+fill_pglogical() { fill near2 plain "$((events / 8 * 8))"; }
 
 bulk_gundb() {
     prepare here -c "INSERT INTO hot (type, key, data) SELECT 'ItemMoved', (1 + n * 7919 % 1000)::text, bench.data() FROM generate_series(1, $bulk_events) n"
 }
-bulk_plain() {
-    prepare near -c "INSERT INTO plain (lane, seq, hlc, id, type, key, data)
+bulk_plain() { bulk_at near; }
+bulk_pglogical() { bulk_at near2; }
+bulk_at() {
+    prepare "$1" -c "INSERT INTO plain (lane, seq, hlc, id, type, key, data)
                      SELECT $RANDOM, n, 100000000000000 + n + ${EPOCHREALTIME/[^0-9]/} % 900000000000000, gen_random_uuid(), 'ItemMoved', (1 + n * 7919 % 1000)::text, bench.data()
                        FROM generate_series(1, $bulk_events) n"
 }
@@ -339,8 +381,8 @@ idle() {
 ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 
 start_all
-if wants catchup; then compare catchup "$((events / 8 * 8))" fill_gundb fill_plain; fi
-if wants bulk; then compare catchup-bulk "$bulk_events" bulk_gundb bulk_plain; fi
+if wants catchup; then compare catchup "$((events / 8 * 8))" fill_gundb fill_plain fill_pglogical; fi
+if wants bulk; then compare catchup-bulk "$bulk_events" bulk_gundb bulk_plain bulk_pglogical; fi
 if wants live; then
     prepare here -c "SELECT gundb.resume_peer('there')"
     prepare far -c "ALTER SUBSCRIPTION moves ENABLE"
@@ -371,4 +413,4 @@ if wants view; then
 fi
 
 say 'done'
-"$here/report.py" "$results" /dev/null | tee "$out/replication.md"
+"$here/report.py" /dev/null "$results" | tee "$out/replication.md"

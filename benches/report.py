@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Prints the table of figures.
 
-    report.py RESULTS SIZES
+    report.py SIZES RESULTS ...
 
-RESULTS has a line for each measurement (figure, round, value); SIZES one for each part of a row's bytes (table, part,
+RESULTS have a line for each measurement (figure, round, value); SIZES one for each part of a row's bytes (table, part,
 what, bytes). A ratio is the median of the rounds' ratios: each compares two figures that were measured side by side.
 What was not measured has no row.
 """
@@ -95,6 +95,33 @@ ROWS = [
     Row("bytes exchanged in a mesh of five", "mesh-bytes", "star-bytes", "a star", " B", bar=1.3, at_most=True),
     Row("processor time of the worker, idle, three peers", "idle-cpu", unit=" %", most=0.1),
     Row("private memory of the worker, idle, three peers", "idle-memory", unit=" MiB", most=64),
+    *(
+        Row(f"catching up on {what}, beside pglogical", f"{figure}-gundb", f"{figure}-pglogical", "pglogical")
+        for what, figure in (("transactions of one event", "catchup"), ("one large transaction", "catchup-bulk"))
+    ),
+    # CRDT values (crdt.sh).
+    *(
+        Row(f"{name} over 1,000,000 rows", f"crdt {table} {call}", f"crdt {table} sum(n)", "sum(numeric)", unit=" ms", bar=bar)
+        for name, table, call, bar in (
+            ("merge(gcounter), 1 site each", "one", "gundb.merge(c)", 0.3),
+            ("merge(gcounter), 3 sites each", "three", "gundb.merge(c)", 0.3),
+            ("merge(pncounter), 1 site each", "one", "gundb.merge(p)", 0.3),
+            ("merge(set), 1 add each", "one", "gundb.merge(s)", None),
+        )
+    ),
+    # The edge node (edge.sh).
+    Row("edge: an append, durable, one writer", "edge-single", "redb-single", "bare redb", bar=0.8),
+    Row("edge: appends, durable, 64 writers", "edge-64", "edge-single", "one writer", bar=10),
+    Row("edge: batches of 1,000", "edge-batch", "redb-batch", "bare redb with index entries", bar=0.4),
+    Row("edge: batches of 1,000, a view maintained", "edge-batch-view", "edge-batch", "no view"),
+    Row("edge: catching up with a PostgreSQL site by gRPC", "edge-grpc", "edge-sql", "by SQL", bar=0.8),
+    Row("edge: a store of many events with a view, compacted", "edge-bytes", "sqlite-bytes", "SQLite", unit=" MB", bar=1.5, at_most=True),
+    Row("edge: the binary, stripped", "edge-binary", unit=" MB", most=20),
+    Row("edge: gundb run, from its start until it listens", "edge-start", unit=" ms", most=100),
+    Row("edge: idle, resident memory", "edge-idle-memory", unit=" MB", most=24),
+    Row("edge: idle, processor time", "edge-idle-cpu", unit=" %", most=0.1),
+    Row("edge: taking many events in, resident memory", "edge-catchup-memory", unit=" MB", most=64),
+    Row("edge: a device taking in one of two streams, memory", "edge-device-memory", unit=" MB", most=64),
     # What no bar stands for, and what explains the rows above.
     Row("not waiting for the disk: INSERT of one, 8 clients", "insert-8_off", "plain-8_off"),
     Row("not waiting for the disk: append() of one, 8 clients", "append-8_off", "plain-8_off"),
@@ -109,13 +136,14 @@ ROWS = [
 HEADINGS = ["row", "figure", "rival", "ratio", "spread", "bar", ""]
 
 
-def read_results(path):
+def read_results(paths):
     """Figure -> round -> value."""
     results = defaultdict(dict)
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            figure, round_, value = line.rstrip("\n").split("\t")
-            results[figure][int(round_)] = float(value)
+    for path in paths:
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                figure, round_, value = line.rstrip("\n").split("\t")
+                results[figure][int(round_)] = float(value)
     return results
 
 
@@ -169,10 +197,10 @@ def print_sizes(path):
 
 
 def main():
-    results = read_results(sys.argv[1])
+    results = read_results(sys.argv[2:])
     rows = [cells(row, results) for row in ROWS if row.figure in results and (row.rival is None or row.rival in results)]
     print_table(HEADINGS, rows)
-    print_sizes(sys.argv[2])
+    print_sizes(sys.argv[1])
 
 
 main()

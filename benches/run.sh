@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# gundb beside a plain table on PostgreSQL 15, as one table of figures. `make bench` builds a release and calls this.
+# gundb beside a plain table on PostgreSQL 15, as one table of figures. `make bench-append` builds a release and calls
+# this, `make bench` among the others.
 #
 #   run.sh [ROW ...]   insert append schema lock (single is all four) · bulk copy view reducer storage read streams startup
 #
@@ -462,5 +463,5 @@ say 'done'
         "$(target/pg/15/bin/postgres --version)" "$(nproc)" "$rounds" "$seconds" "$bulk_events" \
         "$((streams * events_a_stream))" "$streams"
     [[ ${BENCH_QUICK-} != 1 ]] || printf 'BENCH_QUICK: too small and too short; the figures mean nothing.\n\n'
-    "$here/report.py" "$results" "$sizes"
+    "$here/report.py" "$sizes" "$results"
 } | tee "$out/table.md"

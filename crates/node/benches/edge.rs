@@ -1,7 +1,9 @@
 //! What the edge store costs beside bare redb: the same bytes, and the same index entries, written without any of gundb's work.
 //!
-//! GUNDB_BENCH_DIRECTORY says where the files lie: a disk, since in memory a commit costs nothing. GUNDB_BENCH_SECONDS (3) is how long each figure takes.
+//! GUNDB_BENCH_DIRECTORY says where the files lie: a disk, since in memory a commit costs nothing. GUNDB_BENCH_SECONDS (3) is how long each figure takes,
+//! GUNDB_BENCH_ROUNDS (3) how often.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -15,9 +17,12 @@ const STREAM: &str = "readings";
 /// Events of a batch.
 const BATCH: u64 = 1_000;
 
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 fn seconds() -> Duration {
-    let given = std::env::var("GUNDB_BENCH_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(given.unwrap_or(3))
+    Duration::from_secs(number("GUNDB_BENCH_SECONDS", 3))
 }
 
 fn reading(number: u64) -> New {
@@ -109,10 +114,20 @@ fn of_writers(edge: &Edge, writers: usize) -> f64 {
     done.load(Relaxed) as f64 / begun.elapsed().as_secs_f64()
 }
 
-fn tell(what: &str, rate: f64, beside: Option<(&str, f64)>) {
-    match beside {
-        Some((other, base)) => println!("{what:<44} {rate:>10.0}/s   {:.2} of {other}", rate / base),
-        None => println!("{what:<44} {rate:>10.0}/s"),
+/// Figures, by the rows of `benches/report.py`: printed, and written to the file that GUNDB_BENCH_RESULTS names.
+struct Results(Option<std::fs::File>);
+
+impl Results {
+    fn new() -> Results {
+        let file = std::env::var_os("GUNDB_BENCH_RESULTS");
+        Results(file.map(|file| std::fs::File::options().append(true).create(true).open(file).expect("the results")))
+    }
+
+    fn record(&mut self, figure: &str, round: u64, rate: f64) {
+        println!("{figure:<20} {rate:>10.0}/s");
+        if let Some(file) = &mut self.0 {
+            writeln!(file, "{figure}\t{round}\t{rate:.1}").expect("the results");
+        }
     }
 }
 
@@ -129,29 +144,27 @@ fn main() {
     let rows = Rows { event: gundb_core::store::encode_event(&store.event(&sample.dot).expect("the event")) };
     println!("events of {} bytes, each durable when it is acknowledged", rows.event.len());
     let database = bare(directory);
-    let bare_single = rate(|at| bare_commit(&database, &rows, at, 1, false));
-    tell("bare redb, a commit an event", bare_single, None);
-    let indexed = rate(|at| bare_commit(&database, &rows, 1 << 40 | at, 1, true));
-    tell("bare redb, a commit with index entries", indexed, None);
-    let single = rate(|at| store.append_one(reading(at)).map(|_| 1).expect("an append"));
-    tell("append, one writer", single, Some(("a bare commit", bare_single)));
-    let many = of_writers(&store, 64);
-    tell("append, 64 writers", many, Some(("one writer", single)));
-    let base = rate(|at| bare_commit(&database, &rows, 2 << 40 | at, BATCH, true));
-    tell("bare redb, batches with index entries", base, None);
     let batches = edge(directory, "batches");
-    let batch = |edge: &Edge, at: u64| {
-        edge.append((at..at + BATCH).map(reading).collect(), None).expect("an append").len() as u64
-    };
-    let appended = rate(|at| batch(&batches, at));
-    tell("append, batches of 1,000", appended, Some(("bare inserts", base)));
     let viewed = edge(directory, "viewed");
     let columns = r#"{"readings": {"fold": "count"}, "temp": {"fold": "lww", "value": "temp"}, "most": {"fold": "max", "value": "temp"}}"#;
     let definition =
         Definition { stream: STREAM.into(), key: "@key".into(), columns: columns.into(), ..Definition::default() };
     viewed.create_view("sensors", definition).expect("a view");
-    let with_view = rate(|at| batch(&viewed, at));
-    tell("append, batches of 1,000, with a view", with_view, Some(("without", appended)));
+    let batch = |edge: &Edge, at: u64| {
+        edge.append((at..at + BATCH).map(reading).collect(), None).expect("an append").len() as u64
+    };
+    let mut results = Results::new();
+    for round in 1..=number("GUNDB_BENCH_ROUNDS", 3) {
+        // Each round writes on where no other has written.
+        let at = |part: u64, at: u64| round << 44 | part << 40 | at;
+        results.record("redb-single", round, rate(|n| bare_commit(&database, &rows, at(0, n), 1, false)));
+        results.record("edge-single", round, rate(|n| store.append_one(reading(n)).map(|_| 1).expect("an append")));
+        results.record("edge-64", round, of_writers(&store, 64));
+        results.record("redb-indexed", round, rate(|n| bare_commit(&database, &rows, at(1, n), 1, true)));
+        results.record("redb-batch", round, rate(|n| bare_commit(&database, &rows, at(2, n), BATCH, true)));
+        results.record("edge-batch", round, rate(|n| batch(&batches, n)));
+        results.record("edge-batch-view", round, rate(|n| batch(&viewed, n)));
+    }
     assert!(is_there(&database), "what was written is there");
 }
 
