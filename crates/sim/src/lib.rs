@@ -4,7 +4,7 @@
 //! clocks, chains, epochs. What is made up is what stands around it: a disk in memory that stores what the database stores, a network, wall
 //! clocks, users who write, and faults. The simulator knows what really happened (`truth.rs`), which no node is told, and compares.
 //!
-//! A run: a seed draws 2 to 8 nodes in a ring, chain, star, mesh or at random, who takes which streams, who forwards, what carries bundles over each link,
+//! A run: a seed draws 2 to 8 nodes, or up to 12, in a ring, chain, star, mesh or at random, who takes which streams, who forwards, what carries bundles over each link,
 //! what is written when and which faults strike when (`scenario.rs`). Some seconds later everything heals and nothing more is written. Then everybody must
 //! come to hold what is meant for him, by himself, and fall silent.
 //!

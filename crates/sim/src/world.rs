@@ -150,7 +150,7 @@ impl World {
     /// The world of a seed.
     pub fn new(seed: u64, filters: Filters, telling: Telling, plant: Plant, cut: &Cut) -> World {
         let mut random = Random::new(seed);
-        let scenario = Scenario::draw(&mut random, filters).cut(cut);
+        let scenario = Scenario::draw(seed, &mut random, filters).cut(cut);
         let mut nodes = Vec::new();
         for (at, plan) in scenario.nodes.iter().enumerate() {
             let store = Store::new(SiteId(random.uuid()));

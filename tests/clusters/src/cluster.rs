@@ -3,6 +3,7 @@
 //! It listens on a socket in its own directory and nowhere else, so no port is taken, unless it is started to listen on one. fsync is off: what dies here is
 //! processes, and the kernel keeps what they wrote.
 
+use crate::machine::Machine;
 use crate::postgres::{Postgres, as_server_user, run};
 use crate::session::Session;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -10,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -35,12 +37,21 @@ pub struct Cluster {
     home: TempDir,
     /// The port of 127.0.0.1 on which it listens too.
     port: Option<u16>,
+    /// What it sees of its machine, if not the truth.
+    machine: Option<Arc<Machine>>,
 }
 
 impl Cluster {
     /// A new server, gundb preloaded, with these settings.
     pub fn start(postgres: &Postgres, settings: &[(&str, &str)]) -> Cluster {
         Cluster::empty(postgres).begun(settings)
+    }
+
+    /// The same on a machine whose clock and disk may be wrong; it tells its disk to keep what it writes.
+    pub fn on(machine: Arc<Machine>, postgres: &Postgres, settings: &[(&str, &str)]) -> Cluster {
+        let mut cluster = Cluster::empty(postgres);
+        cluster.machine = Some(machine);
+        cluster.begun(&[settings, &[("fsync", "on")]].concat())
     }
 
     /// The same, listening on a free port of 127.0.0.1 too.
@@ -74,7 +85,7 @@ impl Cluster {
     fn empty(postgres: &Postgres) -> Cluster {
         let home = tempfile::Builder::new().prefix("gundb-").tempdir().expect("a temporary directory");
         give_to_server_user(home.path());
-        Cluster { postgres: postgres.clone(), home, port: None }
+        Cluster { postgres: postgres.clone(), home, port: None, machine: None }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -194,6 +205,7 @@ impl Cluster {
         command.arg(format!("--as={MEMORY_MAX}")).arg("--").arg(self.postgres.path("pg_ctl"));
         command.arg(action).arg("-D").arg(self.data()).args(["-w", "-s", "-t", "60"]);
         command
+            .envs(self.machine.iter().flat_map(|machine| machine.environment()))
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
@@ -279,6 +291,24 @@ impl Cluster {
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().skip_while(|line| !line.contains(word)).take(3).collect();
         lines.join("\n")
+    }
+
+    /// What the log tells of a crash that nobody caused. PostgreSQL ends itself when its disk does not keep what it is told to.
+    pub fn own_crash(&self) -> Option<String> {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lost = |line: &&str| line.contains("PANIC") && line.contains("Input/output error");
+        let aborted = self.log_count("terminated by signal 6");
+        let what = if self.log_count("terminated by signal 11") > 0 {
+            "terminated by signal 11"
+        } else if log.lines().any(|line| line.contains("PANIC") && !lost(&line)) {
+            "PANIC"
+        } else if aborted > log.lines().filter(lost).count() {
+            "terminated by signal 6"
+        } else {
+            return None;
+        };
+        Some(self.log_at(what))
     }
 
     /// How often a word stands in the server's log.

@@ -1,5 +1,6 @@
 //! `gundb run` as a process of its own: started, told to stop, killed.
 
+use crate::machine::Machine;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -44,7 +45,17 @@ pub fn output(store: &str, arguments: &[&str]) -> Output {
 impl Daemon {
     /// Begins, and says that it runs.
     pub fn start(store: &str, arguments: &[&str]) -> Daemon {
-        let mut command = command(store, &[&["run"], arguments].concat());
+        Daemon::begin(command(store, &[&["run"], arguments].concat()))
+    }
+
+    /// The same on a machine whose clock and disk may be wrong.
+    pub fn on(machine: &Machine, store: &str) -> Daemon {
+        let mut command = command(store, &["run"]);
+        command.envs(machine.environment());
+        Daemon::begin(command)
+    }
+
+    fn begin(mut command: Command) -> Daemon {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("gundb run");
         let (tell, lines) = mpsc::channel();
         let errors = BufReader::new(child.stderr.take().expect("its errors"));

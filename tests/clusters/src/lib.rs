@@ -1,5 +1,6 @@
 //! Real PostgreSQL servers for tests: started, killed, copied and dumped here.
 //!
+//! - [`machine`]: the clock and the disk that processes see;
 //! - [`postgres`]: an installed PostgreSQL, and running its programs;
 //! - [`cluster`]: one server, from its data directory to its death;
 //! - [`daemon`]: `gundb run`, a process
@@ -19,6 +20,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod events;
 pub mod history;
+pub mod machine;
 pub mod postgres;
 pub mod proxy;
 pub mod seed;

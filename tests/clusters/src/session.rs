@@ -25,9 +25,9 @@ impl Failure {
         }
     }
 
-    /// Whether the server went away under the statement, or would not take the connection.
+    /// Whether the server went away under the statement, or would not take the connection. It ends itself, too, when its disk fails (58030).
     pub fn is_crash(&self) -> bool {
-        matches!(self, Failure::Lost(_)) || self.sqlstate().starts_with("57P")
+        matches!(self, Failure::Lost(_)) || self.sqlstate().starts_with("57P") || self.sqlstate() == "58030"
     }
 }
 

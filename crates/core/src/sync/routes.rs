@@ -74,7 +74,7 @@ impl Routes {
         };
         for (author, site) in map.sites.iter().enumerate() {
             let reach = map.reach(author);
-            let at = |relation: &Held, place: usize| relation.get(&place).cloned().unwrap_or_default();
+            let at = |relation: &Held, place: usize| relation.get(place).cloned().flatten().unwrap_or_default();
             let is_forwarded = at(&reach.may_at_most, to).is_within(&at(&reach.come_at_least, from));
             known.authors.insert(*site, Author { is_forwarded, comes: map.streams(&at(&reach.come_at_most, to)) });
         }
@@ -120,39 +120,52 @@ fn met(mine: &Hello, theirs: &Hello) -> Ways {
     ways
 }
 
-/// A set of streams, each a bit: those that all filters treat alike are one.
+/// A set of streams, each a bit: those that all filters treat alike are one. Few have more than the first 64.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Streams(Vec<u64>);
+struct Streams {
+    first: u64,
+    more: Vec<u64>,
+}
 
 impl Streams {
     fn insert(&mut self, at: usize) {
-        if self.0.len() <= at / 64 {
-            self.0.resize(at / 64 + 1, 0);
+        if self.more.len() < at / 64 {
+            self.more.resize(at / 64, 0);
         }
-        if let Some(word) = self.0.get_mut(at / 64) {
+        if let Some(word) = self.word(at / 64) {
             *word |= 1 << (at % 64);
         }
     }
 
+    fn word(&mut self, at: usize) -> Option<&mut u64> {
+        if at == 0 { Some(&mut self.first) } else { self.more.get_mut(at - 1) }
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.first).chain(self.more.iter().copied())
+    }
+
     fn has(&self, at: usize) -> bool {
-        self.0.get(at / 64).is_some_and(|word| word & 1 << (at % 64) != 0)
+        self.words().nth(at / 64).is_some_and(|word| word & 1 << (at % 64) != 0)
     }
 
     fn is_within(&self, other: &Streams) -> bool {
-        self.0.iter().enumerate().all(|(at, word)| word & !other.0.get(at).copied().unwrap_or(0) == 0)
+        self.words().zip(other.words().chain(std::iter::repeat(0))).all(|(word, other)| word & !other == 0)
     }
 
     fn both(&self, other: &Streams) -> Streams {
-        Streams(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+        let more = self.more.iter().zip(&other.more).map(|(a, b)| a & b).collect();
+        Streams { first: self.first & other.first, more }
     }
 
     /// Takes in another; whether that was more.
     fn take_in(&mut self, other: &Streams) -> bool {
         let grows = !other.is_within(self);
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
+        self.first |= other.first;
+        if self.more.len() < other.more.len() {
+            self.more.resize(other.more.len(), 0);
         }
-        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
+        self.more.iter_mut().zip(&other.more).for_each(|(word, more)| *word |= more);
         grows
     }
 }
@@ -184,8 +197,8 @@ struct Map {
     named: BTreeMap<StreamId, usize>,
 }
 
-/// What has come to sites, by their places; to one that is not there nothing has.
-type Held = BTreeMap<usize, Streams>;
+/// What has come to sites, by their places; where there is none nothing has.
+type Held = Vec<Option<Streams>>;
 
 /// What may come, and what comes, to each site: by what is known at least, or by what may be at most.
 struct Reach {
@@ -277,7 +290,9 @@ impl Map {
         let may_at_least = self.spread(author, false, |_, _| true);
         let may_at_most = self.spread(author, true, |_, _| true);
         // Where nothing may come, nothing can be missing.
-        let has = |may: &Held, edge: &Edge, held: &Streams| may.get(&edge.to).is_none_or(|may| may.is_within(held));
+        let has = |may: &Held, edge: &Edge, held: &Streams| {
+            may.get(edge.to).and_then(Option::as_ref).is_none_or(|may| may.is_within(held))
+        };
         let come_at_least = self.spread(author, false, |edge, held| has(&may_at_most, edge, held));
         let come_at_most = self.spread(author, true, |edge, held| has(&may_at_least, edge, held));
         Reach { may_at_most, come_at_least, come_at_most }
@@ -285,19 +300,25 @@ impl Map {
 
     /// What an author wrote, at each site: it goes on from site to site until it is nowhere new. `unknown`: whether who is not known has it all.
     fn spread(&self, author: usize, unknown: bool, forwards: impl Fn(&Edge, &Streams) -> bool) -> Held {
-        let mut held = Held::from([(author, self.all.clone())]);
+        let mut held: Held = vec![None; self.sites.len()];
+        let take_in = |held: &mut Held, to: usize, streams: &Streams| {
+            held.get_mut(to).is_some_and(|held| held.get_or_insert_default().take_in(streams))
+        };
+        take_in(&mut held, author, &self.all);
         if unknown {
-            held.extend(self.unknown.iter().map(|site| (*site, self.all.clone())));
+            self.unknown.iter().for_each(|site| {
+                take_in(&mut held, *site, &self.all);
+            });
             for edge in self.loose.iter().filter_map(|edge| self.edges.get(*edge)) {
-                held.entry(edge.to).or_default().take_in(&edge.flows);
+                take_in(&mut held, edge.to, &edge.flows);
             }
         }
-        let mut next: Vec<usize> = held.keys().copied().collect();
+        let mut next: Vec<usize> = (0..held.len()).filter(|site| matches!(held.get(*site), Some(Some(_)))).collect();
         while let Some(site) = next.pop() {
-            let at_source = held.get(&site).cloned().unwrap_or_default();
+            let Some(at_source) = held.get(site).cloned().flatten() else { continue };
             for edge in self.from.get(site).into_iter().flatten().filter_map(|edge| self.edges.get(*edge)) {
                 let goes = site == author || edge.any && forwards(edge, &at_source);
-                if goes && held.entry(edge.to).or_default().take_in(&at_source.both(&edge.flows)) {
+                if goes && take_in(&mut held, edge.to, &at_source.both(&edge.flows)) {
                     next.push(edge.to);
                 }
             }

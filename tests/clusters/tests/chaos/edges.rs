@@ -3,6 +3,7 @@
 
 use crate::nodes;
 use gundb_clusters::daemon::{Daemon, output};
+use gundb_clusters::machine::Machine;
 use gundb_clusters::proxy::Proxy;
 use gundb_clusters::sites::{STOCK, World, url};
 use gundb_core::{Limits, canonical_text};
@@ -20,6 +21,8 @@ use tokio::time::sleep;
 pub struct Node {
     pub name: &'static str,
     store: PathBuf,
+    /// That its daemon runs on.
+    pub machine: Arc<Machine>,
     /// To the site that it dials.
     pub cable: Arc<Proxy>,
     /// What was acknowledged: ids, and data as PostgreSQL prints them.
@@ -56,8 +59,8 @@ pub async fn begin(world: &World, root: &Path) -> Vec<Node> {
         let configuration =
             format!("reconnect_max = 1\n[[peer]]\nname = \"site{number}\"\nurl = \"{url}\"\n{}", ways[number]);
         fs::write(store.join("gundb.toml"), configuration).expect("a configuration");
-        let acknowledged = BTreeMap::new();
-        begun.push(Node { name, store, cable, acknowledged, killed: 0, stopped: 0, longest: Duration::ZERO });
+        let (machine, acknowledged) = (Arc::default(), BTreeMap::new());
+        begun.push(Node { name, store, machine, cable, acknowledged, killed: 0, stopped: 0, longest: Duration::ZERO });
     }
     begun
 }
@@ -68,8 +71,8 @@ impl Node {
     }
 
     pub async fn start(&self) -> Daemon {
-        let store = self.store();
-        spawn_blocking(move || Daemon::start(&store, &[])).await.expect("a daemon")
+        let (store, machine) = (self.store(), self.machine.clone());
+        spawn_blocking(move || Daemon::on(&machine, &store)).await.expect("a daemon")
     }
 
     /// Appends, and is served for a while, until the world is told to stop.

@@ -2,6 +2,7 @@
 
 use crate::SMALL;
 use gundb_clusters::cluster::kill;
+use gundb_clusters::machine::Machine;
 use gundb_clusters::postgres::run;
 use gundb_clusters::proxy::{Cable, Proxy};
 use gundb_clusters::sites::World;
@@ -85,6 +86,8 @@ impl Drop for Disk {
 pub struct Chaos {
     pub world: Arc<World>,
     pub cables: Vec<Arc<Proxy>>,
+    /// Those of the sites, then those of the edge nodes' daemons.
+    pub machines: Vec<Arc<Machine>>,
     pub disk: Option<Disk>,
     pub random: fastrand::Rng,
     pub done: Counts,
@@ -95,7 +98,7 @@ impl Chaos {
         let end = Instant::now() + time;
         while Instant::now() < end {
             sleep(Duration::from_millis(self.random.u64(50..500))).await;
-            match self.random.u8(0..40) {
+            match self.random.u8(0..46) {
                 0..5 => self.set(Cable::Cut, "partitions, both ways"),
                 5..8 => self.set(Cable::Silent, "partitions, both ways, that nobody is told of"),
                 8..10 => self.set(Cable::SilentThere, "partitions, one way"),
@@ -113,11 +116,17 @@ impl Chaos {
                 34 => self.kill_a("backend_type LIKE 'gundb%'", "kills: workers").await,
                 35 => self.kill_a_server().await,
                 36..38 => self.stop_a_worker().await,
-                _ => self.fill_the_disk().await,
+                38 | 39 => self.fill_the_disk().await,
+                40..43 => self.move_a_clock(),
+                _ => self.fail_a_disk().await,
             }
         }
         self.world.set_cables(Cable::Whole);
         self.cables.iter().for_each(|cable| cable.set(Cable::Whole));
+        for machine in &self.machines {
+            machine.set_clock(0);
+            machine.fail_syncs(0);
+        }
     }
 
     fn count(&mut self, what: &'static str, many: usize) {
@@ -187,6 +196,41 @@ impl Chaos {
         let _ = kill_process(process, Signal::CONT);
         self.count("workers stopped, and continued", 1);
         self.count("workers stopped: events acknowledged meanwhile", appended);
+    }
+
+    /// Further ahead than `gundb.max_time_drift` would do what it must: what is written then waits at the others for that time.
+    fn move_a_clock(&mut self) {
+        const YEAR: i64 = 365 * 24 * 3600;
+        let machine = self.random.usize(..self.machines.len());
+        let (what, ahead) = match self.random.u8(0..5) {
+            0 => ("clocks set right", 0),
+            1 | 2 => ("clocks ahead, up to two minutes", self.random.i64(1..120)),
+            3 => ("clocks behind, up to ten minutes", -self.random.i64(1..600)),
+            _ => ("clocks behind, up to ten years", -self.random.i64(YEAR..10 * YEAR)),
+        };
+        self.machines[machine].set_clock(ahead);
+        self.count(what, 1);
+    }
+
+    /// The disk does not keep what it is told to. PostgreSQL ends itself then, and recovers.
+    async fn fail_a_disk(&mut self) {
+        let number = self.random.usize(..self.machines.len());
+        let machine = self.machines[number].clone();
+        let calls = self.random.i64(1..4);
+        machine.fail_syncs(calls);
+        let until = Instant::now() + Duration::from_secs(2);
+        while machine.failing_syncs() > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let failed = calls - machine.failing_syncs();
+        machine.fail_syncs(0);
+        self.count("failed to bring data to the disk: calls", failed as usize);
+        let Some(server) = self.world.servers.get(number).cloned() else { return };
+        sleep(Duration::from_millis(500)).await;
+        if !server.is_running() {
+            server.launch();
+            self.count("failed to bring data to the disk: servers that gave up recovering", 1);
+        }
     }
 
     async fn fill_the_disk(&mut self) {

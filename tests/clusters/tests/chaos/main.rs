@@ -1,10 +1,9 @@
 //! Everything at once: three PostgreSQL sites and two edge nodes, each of which appends, while links are parted, slowed and
-//! reset, processes of every class killed, workers stopped, and a disk filled. Afterwards every event that anybody was told
+//! reset, processes of every class killed, workers stopped, clocks moved, and disks fail or are filled. Afterwards every event that anybody was told
 //! of is everywhere, once, all hold the same, and every view is the fold of its events.
 //!
 //! `GUNDB_CHAOS_SECONDS` says how long (600 for `make chaos`), `GUNDB_SEED` how; with `GUNDB_CHAOS_DISK=1` disks are filled,
-//! too. Clocks are not moved here: the simulator
-//! does that.
+//! too.
 
 mod edges;
 mod faults;
@@ -12,6 +11,7 @@ mod faults;
 mod nodes;
 
 use faults::{Chaos, Counts, Disk};
+use gundb_clusters::machine::Machine;
 use gundb_clusters::proxy::until;
 use gundb_clusters::sites::{Topology, World};
 use gundb_clusters::{Postgres, seed};
@@ -31,12 +31,14 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
     let mut random = seed::generator();
     let root = tempfile::tempdir().expect("a directory");
     let disk = if seed::count("GUNDB_CHAOS_DISK", 0) > 0 { Disk::mount() } else { None };
-    let mut world = World::new(&Postgres::all(), SITES, SITES).await;
+    let mut machines: Vec<Arc<Machine>> = (0..SITES).map(|_| Arc::default()).collect();
+    let mut world = World::on(&machines, &Postgres::all()).await;
     if let Some(disk) = &disk {
         disk.take(&world, SMALL).await;
     }
     world.connect_all(Topology::Mesh).await;
     let nodes = edges::begin(&world, root.path()).await;
+    machines.extend(nodes.iter().map(|node| node.machine.clone()));
     let cables = nodes.iter().map(|node| node.cable.clone()).collect();
     let world = Arc::new(world);
     let writers: Vec<_> = (0..SITES)
@@ -45,7 +47,7 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
         .collect();
     let living: Vec<_> = nodes.into_iter().map(|node| tokio::spawn(node.live(world.clone(), random.fork()))).collect();
     let has_disk = disk.is_some();
-    let mut chaos = Chaos { world: world.clone(), cables, disk, random: random.fork(), done: Counts::new() };
+    let mut chaos = Chaos { world: world.clone(), cables, machines, disk, random: random.fork(), done: Counts::new() };
     chaos.rage(Duration::from_secs(seconds as u64)).await;
     world.stop.store(true, Relaxed);
     for writer in writers {
@@ -109,7 +111,6 @@ async fn what_was_acknowledged_is_everywhere_once_after_chaos() {
     if !has_disk {
         table.push(("full disks".into(), "skipped: they need root, and GUNDB_CHAOS_DISK=1".into()));
     }
-    table.push(("clocks moved".into(), "not here: the simulator does".into()));
     for (what, value) in table {
         println!("{what:<54} {value}");
     }
