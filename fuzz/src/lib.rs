@@ -11,10 +11,11 @@ pub const KEPT: u32 = 2_000;
 
 /// A file in memory.
 #[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
+pub struct Memory(Arc<Mutex<Vec<u8>>>);
 
 impl Memory {
-    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+    /// What it says.
+    pub fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,7 +59,12 @@ pub fn empty() -> Edge {
 
 /// A node with a stream, a view, an event type with a schema, and a few events.
 pub fn edge() -> Edge {
-    let edge = empty();
+    edge_on(Memory::default())
+}
+
+/// The same in this file.
+pub fn edge_on(memory: Memory) -> Edge {
+    let edge = Edge::on(memory, Options::default()).unwrap();
     edge.name_site("fuzz").unwrap();
     edge.create_stream("s", false).unwrap();
     edge.define_event("s", "A", Some(r#"{"properties": {"n": {"type": "number"}}}"#)).unwrap();
