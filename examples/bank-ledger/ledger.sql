@@ -1,9 +1,9 @@
 -- A branch's books, the same at each: run this at every one, once the stream is there.
 
--- Who wrote it: filled in by the server. Clerks may not write the column, so they cannot say that it was somebody else.
-ALTER TABLE ledger ALTER COLUMN meta SET DEFAULT jsonb_build_object('by', session_user);
+-- Who wrote it: from the next connection on the server puts the session's user into meta.actor of each event, whatever the writer says.
+ALTER DATABASE :"DBNAME" SET gundb.stamp_actor = on;
 CREATE ROLE clerk;
-GRANT SELECT, INSERT (type, key, data) ON ledger TO clerk;
+GRANT SELECT, INSERT ON ledger TO clerk;
 
 -- What one event makes of an account. A booking that takes it from within its limit to beyond it costs 5: that depends on
 -- the order of bookings, which no sum can say. The bank's own accounts have no limit, and so no fees.
@@ -33,19 +33,9 @@ CREATE FUNCTION transfer(payer text, payee text, amount numeric, purpose text) R
            ('Booked', payee, jsonb_build_object('amount', amount, 'purpose', purpose));
 $$;
 
--- A transaction is taken back whole, by one of its bookings, and the reason stands beside it. Clerks cannot revert by themselves,
--- since a revert writes meta; session_user is the clerk in here too.
-CREATE FUNCTION take_back(booking uuid, why text) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO ledger (type, data) VALUES ('Corrected', jsonb_build_object('why', why));
-    SELECT count(*) FROM gundb.revert('ledger', ARRAY(
-        SELECT b.id FROM ledger a JOIN ledger b USING (site, xact) WHERE a.id = booking AND b.type = 'Booked' ORDER BY b.hlc));
-$$;
-REVOKE EXECUTE ON FUNCTION take_back FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION take_back TO clerk;
-
 -- Who wrote what, where and when. Rows with equal branch and xact were committed together.
 CREATE VIEW audit AS
-SELECT e.hlc::timestamptz AS at, s.name AS branch, e.meta->>'by' AS by, e.type, e.key AS account,
+SELECT e.hlc::timestamptz AS at, s.name AS branch, e.meta->>'actor' AS by, e.type, e.key AS account,
        (e.data->>'amount')::numeric AS amount, coalesce(e.data->>'purpose', e.data->>'why') AS said, e.id, e.xact, e.hlc
   FROM ledger e JOIN gundb.site s USING (site);
 GRANT SELECT ON audit TO clerk;
