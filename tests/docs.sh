@@ -6,8 +6,9 @@
 #   docs.sh --show FILE ...       shows each block and what it prints, as it goes
 #
 # Each document has fresh servers, one a site, and a directory of its own to run in, where one of examples/ finds copies of
-# its files. tests/docs.py reads and runs it, and docs/contributing.md tells how a document says what is to be run where. docs/reference.md is not written by hand: it is
-# what tests/reference.sql makes of the catalog, and that every function has a comment is checked here.
+# its files. tests/docs.py reads and runs it, and docs/contributing.md tells how a document says what is to be run where.
+# docs/reference.md is not written by hand: it is what tests/reference.sql makes of the catalog, and that every function has
+# a comment is checked here. So is that each document is a chapter of docs/SUMMARY.md.
 #
 # GUNDB_BINARY is the program gundb, if it is not target/debug/gundb.
 set -euo pipefail
@@ -18,8 +19,9 @@ if [[ ${1-} == --accept || ${1-} == --show ]]; then
     mode=("$1")
     shift
 fi
+all=(README.md SECURITY.md docs/*.md docs/how-to/*.md examples/*/README.md)
 documents=("$@")
-((${#documents[@]})) || documents=(README.md SECURITY.md docs/*.md docs/how-to/*.md examples/*/README.md)
+((${#documents[@]})) || documents=("${all[@]}")
 
 # Dozens of small servers, none of which has to outlive a power cut: in memory, where there is room.
 shm_mb=$(df --output=avail --block-size=1M /dev/shm 2>/dev/null | tail -n 1)
@@ -64,6 +66,7 @@ begin() {
 }
 
 python3 tests/docs.py links "${documents[@]}" || failed=1
+python3 tests/book.py missing "${all[@]}" || failed=1
 
 for document in "${documents[@]}"; do
     if [[ $document == docs/reference.md ]]; then
