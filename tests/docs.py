@@ -212,7 +212,7 @@ def run_in(work, path, home, mode):
     lines = open(path).read().split("\n")
     steps, wrong = steps_of(lines)
     names = [name for _, name in sites_of(steps)]
-    sites, replace = Sites(home, work, names), []
+    sites, replace, shown = Sites(home, work, names), [], 0
     for step in steps:
         if step.kind in ("site", "server"):
             sites.now = step.text
@@ -224,7 +224,8 @@ def run_in(work, path, home, mode):
             wrong.append(f"{step.line}: takes more than {BLOCK_SECONDS} seconds")
             break
         if mode == "--show" and step.kind in ("sql", "sh", "console"):
-            show(sites.now, step, printed)
+            show(sites.now, step, printed, lines[shown : step.line])
+            shown = step.line
         if step.expected is None:
             if failed:
                 wrong.append(f"{step.line}: fails:\n{printed}")
@@ -250,9 +251,10 @@ def run_in(work, path, home, mode):
     return 1 if wrong else 0
 
 
-def show(site, step, printed):
-    """What a block says and prints, as it goes."""
+def show(site, step, printed, above):
+    """What a block says and prints, as it goes, under the headings above it."""
     bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    print("".join(f"{line}\n\n" for line in above if line.startswith("## ")), end="")
     if step.kind != "console":
         print("".join(f"{site}> {bold}{line}{plain}\n" for line in step.text.splitlines()))
     print(printed, flush=True)
