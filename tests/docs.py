@@ -1,8 +1,8 @@
 """Runs the SQL and the shell of one document, and compares what they print with what the document says.
 
-    docs.py sites FILE                    the servers that it needs, a line each: site NAME, or server NAME
-    docs.py run FILE HOME [--accept]      runs it on servers that are there; HOME/NAME/port is where each listens
-    docs.py links FILE ...                says which links between files lead nowhere
+    docs.py sites FILE                          the servers that it needs, a line each: site NAME, or server NAME
+    docs.py run FILE HOME [--accept | --show]   runs it on servers that are there; HOME/NAME/port is where each listens
+    docs.py links FILE ...                      says which links between files lead nowhere
 
 tests/docs.sh calls it; docs/contributing.md tells the conventions. What must always hold here: a block of SQL or shell is
 run, or it says why not; what is compared is all that it printed.
@@ -11,6 +11,7 @@ run, or it says why not; what is compared is all that it printed.
 import difflib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,17 +200,19 @@ class Sites:
         return len(parts) < len(commands), shown
 
 
-def run(path, home, accept):
+def run(path, home, mode):
     # On the disk: an edge node's store in memory would be taken for a copy each time that it is opened.
     with tempfile.TemporaryDirectory(prefix="gundb.", dir="/tmp") as work:
-        return run_in(work, path, home, accept)
+        if os.path.relpath(path).startswith("examples/"):
+            shutil.copytree(os.path.dirname(path), work, dirs_exist_ok=True)
+        return run_in(work, path, home, mode)
 
 
-def run_in(work, path, home, accept):
+def run_in(work, path, home, mode):
     lines = open(path).read().split("\n")
     steps, wrong = steps_of(lines)
     names = [name for _, name in sites_of(steps)]
-    sites, replace = Sites(home, work, names), []
+    sites, replace, shown = Sites(home, work, names), [], 0
     for step in steps:
         if step.kind in ("site", "server"):
             sites.now = step.text
@@ -220,6 +223,9 @@ def run_in(work, path, home, accept):
         except subprocess.TimeoutExpired:
             wrong.append(f"{step.line}: takes more than {BLOCK_SECONDS} seconds")
             break
+        if mode == "--show" and step.kind in ("sql", "sh", "console"):
+            show(sites.now, step, printed, lines[shown : step.line])
+            shown = step.line
         if step.expected is None:
             if failed:
                 wrong.append(f"{step.line}: fails:\n{printed}")
@@ -228,7 +234,7 @@ def run_in(work, path, home, accept):
         expected = "\n".join(line[step.indent :] for line in lines[begin:end])
         if fits(expected, printed):
             continue
-        if accept:
+        if mode == "--accept":
             new = [" " * step.indent + line.rstrip() if line.strip() else "" for line in printed.strip("\n").split("\n")]
             replace.append((begin, end, new))
         else:
@@ -243,6 +249,15 @@ def run_in(work, path, home, accept):
     for what in wrong:
         print(f"{path}:{what}")
     return 1 if wrong else 0
+
+
+def show(site, step, printed, above):
+    """What a block says and prints, as it goes, under the headings above it."""
+    bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    print("".join(f"{line}\n\n" for line in above if line.startswith("## ")), end="")
+    if step.kind != "console":
+        print("".join(f"{site}> {bold}{line}{plain}\n" for line in step.text.splitlines()))
+    print(printed, flush=True)
 
 
 def sites_of(steps):
@@ -294,4 +309,4 @@ if __name__ == "__main__":
             print(kind, name)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        sys.exit(run(file, sys.argv[3], "--accept" in sys.argv))
+        sys.exit(run(file, sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else None))

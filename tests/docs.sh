@@ -3,22 +3,25 @@
 #
 #   docs.sh [FILE ...]            all of them, or some
 #   docs.sh --accept [FILE ...]   takes what is printed as what the documents say: then read the difference
+#   docs.sh --show FILE ...       shows each block and what it prints, as it goes
 #
-# Each document has fresh servers, one a site, and a directory of its own to run in. tests/docs.py reads and runs it, and
-# docs/contributing.md tells how a document says what is to be run where. docs/reference.md is not written by hand: it is
-# what tests/reference.sql makes of the catalog, and that every function has a comment is checked here.
+# Each document has fresh servers, one a site, and a directory of its own to run in, where one of examples/ finds copies of
+# its files. tests/docs.py reads and runs it, and docs/contributing.md tells how a document says what is to be run where.
+# docs/reference.md is not written by hand: it is what tests/reference.sql makes of the catalog, and that every function has
+# a comment is checked here. So is that each document is a chapter of docs/SUMMARY.md.
 #
 # GUNDB_BINARY is the program gundb, if it is not target/debug/gundb.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-accept=()
-if [[ ${1-} == --accept ]]; then
-    accept=(--accept)
+mode=()
+if [[ ${1-} == --accept || ${1-} == --show ]]; then
+    mode=("$1")
     shift
 fi
+all=(README.md SECURITY.md docs/*.md docs/how-to/*.md examples/*/README.md)
 documents=("$@")
-((${#documents[@]})) || documents=(README.md SECURITY.md docs/*.md docs/how-to/*.md)
+((${#documents[@]})) || documents=("${all[@]}")
 
 # Dozens of small servers, none of which has to outlive a power cut: in memory, where there is room.
 shm_mb=$(df --output=avail --block-size=1M /dev/shm 2>/dev/null | tail -n 1)
@@ -52,7 +55,7 @@ reference() {
         cat "$missing"
         return 1
     fi
-    ((${#accept[@]} == 0)) || cp "$made" docs/reference.md
+    [[ ${mode-} != --accept ]] || cp "$made" docs/reference.md
     diff -u docs/reference.md "$made" || { echo "docs/reference.md is not what the catalog says: make accept-docs TESTS=docs/reference.md"; return 1; }
 }
 
@@ -63,6 +66,7 @@ begin() {
 }
 
 python3 tests/docs.py links "${documents[@]}" || failed=1
+python3 tests/book.py missing "${all[@]}" || failed=1
 
 for document in "${documents[@]}"; do
     if [[ $document == docs/reference.md ]]; then
@@ -76,7 +80,7 @@ for document in "${documents[@]}"; do
         begin "$kind" "$name" </dev/null
         names+=("$name")
     done <"$cluster_home/sites"
-    python3 tests/docs.py run "$document" "$cluster_home" "${accept[@]}" || failed=1
+    python3 tests/docs.py run "$document" "$cluster_home" "${mode[@]}" || failed=1
     for name in "${names[@]}"; do
         ! grep 'terminated by signal\|PANIC' "$(cluster_log "$name")" || { echo "$document: the server $name crashed"; failed=1; }
         cluster_stop "$name" immediate
