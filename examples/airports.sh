@@ -18,7 +18,6 @@ for candidate in target/{binary,release,debug}/gundb; do
     [[ -n $program || ! -x $candidate ]] || program=$candidate
 done
 [[ -x $program ]] || { echo "The program gundb is not there: cargo build -p gundb-node" >&2; exit 1; }
-program=$(realpath "$program")
 
 # --- at a site --------------------------------------------------------------------------------------------------------
 
@@ -44,7 +43,7 @@ refused() {
     [[ $answer == *"$3"* ]] || { echo "It was not refused for that: $3." >&2; exit 1; }
 }
 
-# until AIRPORT SQL: asks until the answer is true.
+# until_true AIRPORT SQL: asks until the answer is true.
 until_true() {
     local deadline=$((SECONDS + 60))
     until [[ $(value "$1" "$2") == t ]]; do
@@ -59,6 +58,18 @@ station() {
     local words=${*//"$cluster_home"/…}
     typed weather \$ "gundb ${words//"${cluster_home//\//%2F}"/…}"
     gundb "$@"
+}
+
+# call: the station exchanges everything with La Guardia. While the airports tell each other of a new site by whom it is reached,
+# its session may have to begin anew: then it calls again.
+call() {
+    local said deadline=$((SECONDS + 60))
+    typed weather \$ 'gundb sync --once lga'
+    until said=$(gundb sync --once lga 2>&1); do
+        ((SECONDS < deadline)) || { printf '%s\n' "$said" >&2; exit 1; }
+        sleep 0.2
+    done
+    printf '%s\n' "$said"
 }
 
 # --- cables -----------------------------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ three_airports() {
     station stream create weather
     station view create days weather --key day "$days"
     station peer add lga "$(url weather lga)" --push weather --pull weather
+    call
 
     tell "The first six days: each airport appends its own departures, the station its readings. A backup of Kennedy is made at the third."
     fly 1 3 1 "${airports[@]}"
@@ -100,7 +101,7 @@ three_airports() {
     note "Kennedy's backup"
     fly 4 6 1 "${airports[@]}"
     measure 1 6 station
-    station sync --once lga
+    call
     agree
     show lga "SELECT carrier, departed, cancelled, round(mean_late, 1) AS mean_late, cardinality(served) AS places FROM carriers ORDER BY departed DESC LIMIT 5;"
     note "before the cut"
@@ -115,10 +116,10 @@ cut_off() {
     cut lga ewr
     tell "All go on writing. The station reaches La Guardia, and nobody else."
     fly 7 9 1 "${airports[@]}"
-    measure 7 12
-    station sync --once lga
+    measure 7 18
+    call
     until_true jfk "SELECT state <> 'connected' FROM gundb.peer_status WHERE peer = 'lga'"
-    show jfk "SELECT peer, state, to_send, left(last_error, 50) AS last_error FROM gundb.peer_status WHERE url IS NOT NULL;"
+    show jfk "SELECT peer, state, to_send, regexp_replace(last_error, '^/.*/', '…/') AS last_error FROM gundb.peer_status WHERE url IS NOT NULL;"
     note "three days after the cut"
 }
 
@@ -135,7 +136,7 @@ killed_and_restored() {
     cluster_as_server rm -rf "$cluster_home/jfk/data"
     note "Kennedy is killed"
     tell "Newark and La Guardia do not wait for it."
-    fly 10 12 1 ewr lga
+    fly 10 18 20 ewr lga
     tell "The backup is that of the third. Kennedy starts from it, still out of reach, and lacks six days."
     cluster_as_server cp -a "$cluster_home/jfk/backup" "$cluster_home/jfk/data"
     cluster_launch jfk
@@ -149,7 +150,7 @@ killed_and_restored() {
     show jfk "SELECT name AS written_at, count(*) FROM flights JOIN gundb.site USING (site) GROUP BY name ORDER BY name;"
     proven "All $((${written% *} - ${backed_up% *})) events that Kennedy had written and lost are back." "$(value jfk "$own")" "$written"
     tell "It goes on writing, in a new run: no place in its history is ever used twice."
-    fly 10 12 1 jfk
+    fly 10 18 20 jfk
     proven "Kennedy has written in two runs." "$(value jfk 'SELECT runs FROM gundb.site WHERE own')" 2
     note "Kennedy writes again"
 }
@@ -164,18 +165,18 @@ mended() {
     local airport
     act "The cable is mended"
     tell "Just before: the same aircraft, at two airports that cannot know of each other."
-    status jfk 2013-01-13T04:40Z 'inspected at JFK, fit to fly'
-    status lga 2013-01-13T04:50Z 'bird strike seen at LGA, grounded'
+    status jfk 2013-01-19T04:40Z 'inspected at JFK, fit to fly'
+    status lga 2013-01-19T04:50Z 'bird strike seen at LGA, grounded'
     note "before it is mended"
     lay jfk lga
     lay lga ewr
-    tell "Nobody does anything. (They dial again within a minute; sync_now does at once.)"
+    tell "Nobody resolves anything. They would dial again within a minute; sync_now does so at once."
     value jfk "SELECT gundb.sync_now('lga', timeout => '2 min')" >"$cluster_home/synced-jfk" &
     value lga "SELECT gundb.sync_now('ewr', timeout => '2 min')" >"$cluster_home/synced-lga" &
     drain
     wait
     agree
-    station sync --once lga
+    call
     for view in carriers aircraft numbers days; do
         proven "The view $view is the same everywhere, to the byte." "$(everywhere "SELECT gundb.view_digest('$view')")" 1
         proven "… and is what its events give." "$(for airport in "${airports[@]}"; do value "$airport" "SELECT count(*) FROM gundb.check_view('$view')"; done | tr -d '\n')" 000
@@ -197,8 +198,12 @@ what_met() {
     tell "Of all aircraft these left at both sides of the cut. The later departure decided each."
     show jfk "SELECT count(DISTINCT key) AS aircraft, count(*) AS writes_won_over FROM gundb.conflict WHERE kind = 'lww';"
     show jfk "SELECT key, winner_value, other_value FROM gundb.conflict WHERE kind = 'lww' ORDER BY key LIMIT 4;"
+    proven "Of none of these did either airport know of the other's, and none was decided otherwise." "$(value jfk "
+        WITH event AS MATERIALIZED (SELECT dot, data->>'at' AS at FROM gundb.read('flights', max => 100000))
+        SELECT count(*) FILTER (WHERE NOT (gundb.concurrent(winner, other) AND w.at >= o.at)) || ' of ' || (count(*) > 100)
+          FROM gundb.conflict JOIN event w ON w.dot = winner JOIN event o ON o.dot = other WHERE kind = 'lww'")" '0 of true'
     tell "A word by somebody who has seen both closes it."
-    status ewr 2013-01-13T05:00Z 'inspected again after the bird strike, fit to fly'
+    status ewr 2013-01-19T05:00Z 'inspected again after the bird strike, fit to fly'
     agree
     proven "Nothing is in conflict about it any more, anywhere." "$(for airport in "${airports[@]}"; do value "$airport" "SELECT count(*) FROM gundb.conflicts('aircraft', '$tail')"; done | tr -d '\n')" 000
 }
@@ -208,6 +213,8 @@ looking_back() {
     act "The minute before the cut"
     show ewr "SELECT carrier, departed, round(mean_late, 1) AS mean_late FROM gundb.view_at(NULL::carriers, at => '$before') ORDER BY departed DESC LIMIT 3;"
     show ewr "SELECT carrier, departed, round(mean_late, 1) AS mean_late FROM carriers ORDER BY departed DESC LIMIT 3;"
+    tell "What the aircraft went through, in an order that is the same everywhere."
+    show jfk "SELECT type, \"row\"->>'status' AS status FROM gundb.view_history('aircraft', '$tail');"
     proven "What Newark says of that minute is, row by row, what it showed then." \
         "$(value ewr "SELECT count(*) FROM (SELECT * FROM gundb.view_at(NULL::carriers, at => '$before') EXCEPT TABLE carriers_before) AS d")$(value ewr "SELECT count(*) FROM (TABLE carriers_before EXCEPT SELECT * FROM gundb.view_at(NULL::carriers, at => '$before')) AS d")" 00
     clock=$(value ewr "SELECT gundb.clock_at('$before')")
@@ -218,17 +225,20 @@ looking_back() {
 
 the_rest() {
     act "The rest of the month"
-    fly 13 31 20 "${airports[@]}"
-    measure 13 31
-    station sync --once lga
+    fly 19 31 20 "${airports[@]}"
+    measure 19 31
+    call
     agree
     tell "Views are tables: the station's weather beside the airports' cancellations."
     show lga "SELECT day, gust, coldest, cancelled FROM days
   JOIN (SELECT data->>'day' AS day, count(*) AS cancelled FROM flights WHERE type = 'Cancelled' GROUP BY 1) c USING (day)
  ORDER BY gust DESC NULLS LAST LIMIT 3;"
+    tell "Flights whose last departure was cancelled."
+    show jfk "SELECT carrier, flight, flown, cancelled FROM numbers WHERE cancelled ORDER BY flown DESC, carrier LIMIT 3;"
     note "the end"
     proven "The three hold the month, and the words about the aircraft." "$(value jfk 'SELECT count(*) FROM flights')" 27007
     proven "The station holds its month." "$(gundb --json read weather | wc -l)" 2226
+    proven "gundb.health finds nothing wrong anywhere." "$(for airport in "${airports[@]}"; do value "$airport" "SELECT count(*) FROM gundb.health WHERE status <> 'OK'"; done | tr -d '\n')" 000
 }
 
 summary() {
