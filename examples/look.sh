@@ -23,7 +23,7 @@ if [[ $(locale charmap 2>/dev/null) == UTF-8 ]]; then tick=✓ block=█; fi
 
 act() { printf '\n%s== %s%s %s(%d s)%s\n' "$bold$yellow" "$1" "$plain" "$dim" "$SECONDS" "$plain"; }
 
-tell() { printf '\n%s-- %s%s\n' "$dim" "${1//$'\n'/$'\n-- '}" "$plain"; }
+tell() { printf '\n%s%s%s\n' "$dim" "$(fold -s -w 110 <<<"$1" | sed 's/^/-- /; s/ $//')" "$plain"; }
 
 typed() { printf '%s%s%s%s %s%s%s\n' "${hue[$1]-}" "$1" "$2" "$plain" "$bold" "$3" "$plain"; }
 
