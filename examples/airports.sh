@@ -52,6 +52,12 @@ until_true() {
     done
 }
 
+# all_of JOB ...: waits for all of these, and fails if one of them did.
+all_of() {
+    local job
+    for job; do wait "$job"; done
+}
+
 # The weather station: the program gundb, and one file.
 gundb() { "$program" --store "$cluster_home/weather" "$@"; }
 station() {
@@ -77,8 +83,8 @@ call() {
 # The cable from one site to another is a directory in which the one finds the other's socket.
 cable() { printf '%s/cable-%s-%s' "$cluster_home" "$1" "$2"; }
 lay() {
-    mkdir -p "$(cable "$1" "$2")"
-    ln -sf "$cluster_home/$2/.s.PGSQL.$(<"$cluster_home/$2/port")" "$(cable "$1" "$2")/.s.PGSQL.5432"
+    cluster_as_server mkdir -p "$(cable "$1" "$2")"
+    cluster_as_server ln -sf "$cluster_home/$2/.s.PGSQL.$(<"$cluster_home/$2/port")" "$(cable "$1" "$2")/.s.PGSQL.5432"
 }
 cut() {
     rm "$(cable "$1" "$2")/.s.PGSQL.5432"
@@ -120,7 +126,7 @@ SQL
 
 # fly FIRST_DAY LAST_DAY SIZE AIRPORT ...: each airport appends its own departures of these days, so many in a transaction.
 fly() {
-    local first=$1 last=$2 size=$3 airport whole=0 begun=$EPOCHREALTIME jobs=() job
+    local first=$1 last=$2 size=$3 airport whole=0 begun=$EPOCHREALTIME jobs=()
     shift 3
     for airport; do
         whole=$((whole + $(value "$airport" "SELECT count(*) FROM timetable WHERE day BETWEEN $first AND $last")))
@@ -135,8 +141,8 @@ SQL
         progress "January $first to $last" "$(cat "${@/#/$cluster_home/flown-}" | awk '{ n += $3 } END { print n + 0 }')" "$whole"
         sleep 0.2
     done
-    for job in "${jobs[@]}"; do wait "$job"; done
     progress_done
+    all_of "${jobs[@]}"
     awk -v n="$whole" -v size="$size" -v first="$first" -v last="$last" -v sites="$*" -v a="$begun" -v b="$EPOCHREALTIME" \
         'BEGIN { printf "January %d to %d at %s: %d departures, %d a transaction, in %.1f s\n", first, last, sites, n, size, b - a }'
 }
@@ -164,7 +170,7 @@ agree() {
 # everywhere SQL: how many different answers the airports give.
 everywhere() {
     local airport
-    for airport in "${airports[@]}"; do value "$airport" "$1"; done | sort -u | wc -l
+    for airport in "${airports[@]}"; do value "$airport" "$1" || echo "no answer of $airport"; done | sort -u | wc -l
 }
 
 # note WHEN: how much each holds at this point, for the table at the end.
@@ -197,8 +203,8 @@ drain() {
             sum=$((sum + lacks[$airport]))
             [[ -n $first ]] || most=$((lacks[$airport] > most ? lacks[$airport] : most))
         done
-        # A line for each twelfth of it, whatever it takes.
-        if [[ -z $first ]] || ((sum == 0 || (last - sum) * 12 >= first)); then
+        # A line for each 24th of it, however long it takes.
+        if [[ -z $first ]] || ((sum == 0 || (last - sum) * 24 >= first)); then
             for airport in "${airports[@]}"; do
                 row+=$(printf '%6d %s%s%s ' "${lacks[$airport]}" "${hue[$airport]-}" "$(bar "${lacks[$airport]}" "$most" 20)" "$plain")
             done

@@ -52,7 +52,7 @@ one_airport() {
     show ewr "INSERT INTO flights (type, key, data) VALUES ('Departed', 'N14228', '{\"carrier\": \"UA\", \"flight\": 1545, \"to\": \"IAH\",
     \"day\": 1, \"late\": 2, \"at\": \"2013-01-01T10:17Z\", \"status\": \"left EWR for IAH\"}');"
     show ewr "SELECT * FROM carriers;"
-    refused ewr "UPDATE flights SET data = '{}';" 'ERROR'
+    refused ewr "UPDATE flights SET data = '{}';" 'events are immutable'
     # It has left.
     at ewr -c "DELETE FROM timetable WHERE tail = 'N14228' AND day = 1 AND at = '2013-01-01 10:17'"
 }
@@ -162,7 +162,7 @@ status() {
 }
 
 mended() {
-    local view
+    local view jobs
     act "The cable is mended"
     tell "Just before: the same aircraft, at two airports that cannot know of each other."
     status jfk 2013-01-19T04:40Z 'inspected at JFK, fit to fly'
@@ -171,11 +171,12 @@ mended() {
     lay jfk lga
     lay lga ewr
     tell "Nobody resolves anything. They would dial again within a minute; sync_now does so at once."
-    value jfk "SELECT gundb.sync_now('lga', timeout => '2 min')" >"$cluster_home/synced-jfk" &
-    value lga "SELECT gundb.sync_now('ewr', timeout => '2 min')" >"$cluster_home/synced-lga" &
+    value jfk "SELECT gundb.sync_now('lga', timeout => '2 min')" >/dev/null &
+    jobs=($!)
+    value lga "SELECT gundb.sync_now('ewr', timeout => '2 min')" >/dev/null &
+    jobs+=($!)
     drain
-    wait -n
-    wait -n
+    all_of "${jobs[@]}"
     agree
     call
     for view in carriers aircraft numbers days; do
@@ -281,8 +282,12 @@ ended() {
 trap ended EXIT
 
 echo "Starting three PostgreSQLs of our own: Newark, Kennedy, La Guardia …"
-for airport in "${airports[@]}"; do (cluster_start "$airport" 15 synchronous_commit=off && load "$airport") & done
-for airport in "${airports[@]}"; do wait -n; done
+jobs=()
+for airport in "${airports[@]}"; do
+    (cluster_start "$airport" 15 synchronous_commit=off && load "$airport") &
+    jobs+=($!)
+done
+all_of "${jobs[@]}"
 
 one_airport
 three_airports

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 scratch=$(mktemp -d /tmp/gundb.XXXXXX)
 export DEMO_KEPT=$scratch/kept
+unset NO_COLOR
 # shellcheck disable=SC2317 # the trap calls it
 ended() {
     [[ ! -e $DEMO_KEPT ]] || examples/demo.sh stop
