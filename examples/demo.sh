@@ -156,9 +156,9 @@ killed_and_restored() {
 }
 
 # status AIRPORT AT TEXT: a word about an aircraft.
-readonly tail=N3BJAA
+readonly plane=N3BJAA
 status() {
-    show "$1" "INSERT INTO flights (type, key, data) VALUES ('Noted', '$tail', '{\"at\": \"$2\", \"status\": \"$3\"}');"
+    show "$1" "INSERT INTO flights (type, key, data) VALUES ('Noted', '$plane', '{\"at\": \"$2\", \"status\": \"$3\"}');"
 }
 
 mended() {
@@ -192,11 +192,11 @@ mended() {
 what_met() {
     act "What met"
     tell "Both words about the aircraft stand in the stream. Its row has the later one by \"at\", and what it won over is not lost."
-    show ewr "SELECT * FROM aircraft WHERE key = '$tail';"
-    show ewr "SELECT key, \"column\", winner_value, other_value FROM gundb.conflicts('aircraft', '$tail');"
-    proven "So says every airport." "$(everywhere "SELECT winner_value, other_value FROM gundb.conflicts('aircraft', '$tail')")" 1
+    show ewr "SELECT * FROM aircraft WHERE key = '$plane';"
+    show ewr "SELECT key, \"column\", winner_value, other_value FROM gundb.conflicts('aircraft', '$plane');"
+    proven "So says every airport." "$(everywhere "SELECT winner_value, other_value FROM gundb.conflicts('aircraft', '$plane')")" 1
     proven "La Guardia's word is the one that won, and Kennedy's the other." \
-        "$(value lga "SELECT w.name || ' ' || o.name FROM gundb.conflicts('aircraft', '$tail') c JOIN gundb.site w ON w.site = gundb.site_of(c.winner) JOIN gundb.site o ON o.site = gundb.site_of(c.other)")" 'lga jfk'
+        "$(value lga "SELECT w.name || ' ' || o.name FROM gundb.conflicts('aircraft', '$plane') c JOIN gundb.site w ON w.site = gundb.site_of(c.winner) JOIN gundb.site o ON o.site = gundb.site_of(c.other)")" 'lga jfk'
     tell "Of all aircraft these left at both sides of the cut. The later departure decided each."
     show jfk "SELECT count(DISTINCT key) AS aircraft, count(*) AS writes_won_over FROM gundb.conflict WHERE kind = 'lww';"
     show jfk "SELECT key, winner_value, other_value FROM gundb.conflict WHERE kind = 'lww' ORDER BY key LIMIT 4;"
@@ -207,7 +207,7 @@ what_met() {
     tell "A word by somebody who has seen both closes it."
     status ewr 2013-01-19T05:00Z 'inspected again after the bird strike, fit to fly'
     agree
-    proven "Nothing is in conflict about it any more, anywhere." "$(for airport in "${airports[@]}"; do value "$airport" "SELECT count(*) FROM gundb.conflicts('aircraft', '$tail')"; done | tr -d '\n')" 000
+    proven "Nothing is in conflict about it any more, anywhere." "$(for airport in "${airports[@]}"; do value "$airport" "SELECT count(*) FROM gundb.conflicts('aircraft', '$plane')"; done | tr -d '\n')" 000
 }
 
 looking_back() {
@@ -216,7 +216,7 @@ looking_back() {
     show ewr "SELECT carrier, departed, round(mean_late, 1) AS mean_late FROM gundb.view_at(NULL::carriers, at => '$before') ORDER BY departed DESC LIMIT 3;"
     show ewr "SELECT carrier, departed, round(mean_late, 1) AS mean_late FROM carriers ORDER BY departed DESC LIMIT 3;"
     tell "What the aircraft went through, in an order that is the same everywhere."
-    show jfk "SELECT type, \"row\"->>'status' AS status FROM gundb.view_history('aircraft', '$tail');"
+    show jfk "SELECT type, \"row\"->>'status' AS status FROM gundb.view_history('aircraft', '$plane');"
     proven "What Newark says of that minute is, row by row, what it showed then." \
         "$(value ewr "SELECT count(*) FROM (SELECT * FROM gundb.view_at(NULL::carriers, at => '$before') EXCEPT TABLE carriers_before) AS d")$(value ewr "SELECT count(*) FROM (TABLE carriers_before EXCEPT SELECT * FROM gundb.view_at(NULL::carriers, at => '$before')) AS d")" 00
     clock=$(value ewr "SELECT gundb.clock_at('$before')")
@@ -264,7 +264,7 @@ look_further() {
     for airport in "${airports[@]}"; do printf '    psql postgresql://postgres@127.0.0.1:%s/postgres    # %s\n' "$(<"$cluster_home/$airport/port")" "$airport"; done
     printf '    %s --store %s/weather view show days\n' "$program" "$cluster_home"
     printf '    %s --store %s/weather sync --once lga\n' "$program" "$cluster_home"
-    printf "\n    TABLE gundb.peer_status; TABLE gundb.health; SELECT * FROM gundb.view_history('aircraft', '%s');\n\n" "$tail"
+    printf "\n    TABLE gundb.peer_status; TABLE gundb.health; SELECT * FROM gundb.view_history('aircraft', '%s');\n\n" "$plane"
     printf 'make demo-stop ends it.\n'
 }
 
