@@ -46,7 +46,7 @@ uninstall: ## Remove what install put there
 
 test: setup ## Every tier of tests, with the minutes of each
 	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) \
-	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs
+	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs test-demo
 
 test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
@@ -69,10 +69,21 @@ test-docs: extension-15 ## What the documents say to run runs, and prints what t
 	@cargo build -p gundb-node
 	@tests/docs.sh $(TESTS)
 
+test-demo: extension-15 ## The demo: that it is true, plain in a log, and told where it goes wrong
+	@cargo build -p gundb-node
+	@tests/demo.sh
+
+example: extension-15 ## Run an example and see it: NAME=shop-stock, field-hospital or bank-ledger
+	@cargo build -p gundb-node
+	@tests/docs.sh --show examples/$(or $(NAME),shop-stock)/README.md
+
+book: ## The documents as a book with a search: target/book/index.html (the first time builds mdbook, some minutes)
+	@tests/book.sh
+
 accept-docs: extension-15 ## Take what the documents' SQL and shell print now as what they say, then read the diff (TESTS=… for some)
 	@cargo build -p gundb-node
 	@tests/docs.sh --accept $(TESTS)
-	@git --no-pager diff --stat -- README.md docs
+	@git --no-pager diff --stat -- README.md docs examples
 
 fuzz: $(VERSIONS:%=extension-%) ## Random and mutated input, fifty times what CI tries; libFuzzer for FUZZ_SECONDS=60 a target
 	@GUNDB_CASES_TIMES=50 cargo test --release -p gundb-core --tests
@@ -151,6 +162,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs test-demo example book accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)
