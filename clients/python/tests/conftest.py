@@ -1,0 +1,74 @@
+"""Two sites, paris and tokyo, on the server that GUNDB_TEST_DSN names (tests/python.sh starts it).
+
+Each test declares streams of names that no other test has; what is created stays until the server goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+import gundb
+
+NUMBERS = itertools.count(time.time_ns() // 10**7 % 10**9)
+
+
+class Declared:
+    """Declarations of one test, apart from those of others: bases to derive from, and names."""
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = next(NUMBERS) if number is None else number
+        self.metadata = gundb.SiteMetaData()
+
+        class Streams(gundb.EventStream):
+            __abstract__ = True
+            metadata = self.metadata
+
+        class Views(gundb.View):
+            __abstract__ = True
+            metadata = self.metadata
+
+        self.Streams = Streams
+        self.Views = Views
+
+    def name(self, name: str) -> str:
+        return f"{name}_{self.number}"
+
+    def again(self) -> Declared:
+        """Other declarations of the same names: the next version of the program."""
+        return Declared(self.number)
+
+
+def url(database: str) -> str:
+    return os.environ["GUNDB_TEST_DSN"] + "/" + database
+
+
+@pytest.fixture(scope="session")
+def paris() -> Iterator[Engine]:
+    engine = create_engine(url("paris"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def tokyo() -> Iterator[Engine]:
+    engine = create_engine(url("tokyo"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(paris: Engine) -> Iterator[Session]:
+    with Session(paris) as session:
+        yield session
+
+
+@pytest.fixture
+def declared() -> Declared:
+    return Declared()
