@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the Python package, clients/python, as it is installed, on two sites of a temporary server of PostgreSQL 15;
-# and has mypy and ruff look at it. Arguments go to pytest.
+# Tests the Python package, clients/python, as it is installed, on sites of a temporary server of PostgreSQL 15; and has
+# mypy and ruff look at it. Arguments go to pytest.
 #
 # What always holds: all that is installed goes into target/venv-python, and is named with its version in
 # clients/python/tests/requirements.txt; the second run installs only the package.
@@ -29,16 +29,6 @@ exec 8>&-
 source tests/cluster.sh
 cluster_start python 15 fsync=off synchronous_commit=off max_connections=50
 cluster_use python
-psql -X -q -v ON_ERROR_STOP=1 -d postgres <<'SQL'
-CREATE DATABASE paris;
-CREATE DATABASE tokyo;
-\c paris
-CREATE EXTENSION gundb;
-SELECT gundb.set_site_name('paris') \g (format=unaligned) /dev/null
-\c tokyo
-CREATE EXTENSION gundb;
-SELECT gundb.set_site_name('tokyo') \g (format=unaligned) /dev/null
-SQL
 export GUNDB_TEST_DSN="postgresql+psycopg://postgres@127.0.0.1:$PGPORT"
 
 status=0

@@ -1,6 +1,7 @@
-"""Two sites, paris and tokyo, on the server that GUNDB_TEST_DSN names (tests/python.sh starts it).
+"""Sites on the server that GUNDB_TEST_DSN names (tests/python.sh starts it).
 
-Each test declares streams of names that no other test has; what is created stays until the server goes.
+Most tests share paris, and each declares streams of names that no other test has. What wants a database of its own
+makes one. All stay until the server goes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 import gundb
@@ -49,18 +51,26 @@ def url(database: str) -> str:
     return os.environ["GUNDB_TEST_DSN"] + "/" + database
 
 
+@contextmanager
+def new_site(name: str) -> Iterator[Engine]:
+    """A database of its own that is a site."""
+    server = create_engine(url("postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    server.dispose()
+    engine = create_engine(url(name))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE EXTENSION gundb"))
+        connection.execute(text("SELECT gundb.set_site_name(:name)"), {"name": name})
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def paris() -> Iterator[Engine]:
-    engine = create_engine(url("paris"))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def tokyo() -> Iterator[Engine]:
-    engine = create_engine(url("tokyo"))
-    yield engine
-    engine.dispose()
+    with new_site("paris") as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import gundb
@@ -73,8 +73,23 @@ def test_many_are_one_statement_all_or_none(session: Session, shop: Shop) -> Non
     session.rollback()
     assert len(shop.Moves.read(session)) == 2
     assert shop.Moves.append_all(session, []) == []
-    events = [shop.Received(sku=f"S-{n % 100}", qty=1) for n in range(5000)]
-    assert len(shop.Moves.append_all(session, events)) == 5000
+
+
+def test_one_insert_takes_thousands(session: Session, shop: Shop) -> None:
+    events = [shop.Received(sku=f"S-{n % 100}", qty=1) for n in range(2000)]
+    assert shop.Moves.insert_all(session, events) == 2000
+    assert session.get_one(shop.Stock, "S-0").on_hand == 20
+    id = uuid4()
+    assert shop.Moves.insert_all(session, [New(events[0], key="x", id=id, meta={"a": 1}), events[1]]) == 2
+    page = shop.Moves.read(session, max=1)
+    assert len(page) == 2002 and page.events[0].event == events[0] and page.events[1999].event == events[1999]
+    assert [(one.key, one.meta) for one in page.events[-2:]] == [("x", {"a": 1}), ("S-1", {})]
+    assert page.events[-2].id == id
+    session.commit()
+    with pytest.raises(EventDataError, match="insert_all expects no version"):
+        shop.Moves.insert_all(session, [New(events[0], expected_version=0)])
+    with pytest.raises(IntegrityError):
+        shop.Moves.insert_all(session, [New(events[0], id=id)])
 
 
 def test_connections_and_scoped_sessions_append_too(paris: Engine, shop: Shop) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Text, Uuid, func, text
+from sqlalchemy import BigInteger, FetchedValue, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 from sqlalchemy.types import DateTime
 
@@ -69,9 +69,9 @@ class EventStream(Base):
     __closed__: ClassVar[bool] = False
     __events__: ClassVar[dict[str, EventClass]]
 
-    site: Mapped[UUID] = mapped_column(Uuid(), primary_key=True)
-    lane: Mapped[str] = mapped_column(Opaque("lane"), primary_key=True)
-    seq: Mapped[int] = mapped_column(BigInteger(), primary_key=True)
+    site: Mapped[UUID] = mapped_column(Uuid(), FetchedValue(), primary_key=True)
+    lane: Mapped[str] = mapped_column(Opaque("lane"), FetchedValue(), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger(), FetchedValue(), primary_key=True)
     hlc: Mapped[str] = mapped_column(Opaque("hlc"))
     id: Mapped[UUID] = mapped_column(Uuid())
     type: Mapped[str] = mapped_column(Text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NewType
 
-from sqlalchemy import Text, cast, func
+from sqlalchemy import Text, cast, func, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ColumnElement
@@ -53,7 +53,7 @@ class Crdt(UserDefinedType[Any]):
         return f"gundb.{self.name}"
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return cast(func.gundb.jsonb(column), Text)
+        return type_coerce(cast(func.gundb.jsonb(column), Text), self)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         return exact
@@ -66,7 +66,7 @@ class ExactJSON(TypeDecorator[Any]):
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return cast(column, Text)
+        return type_coerce(cast(column, Text), self)
 
     def bind_expression(self, bindvalue: Any) -> ColumnElement[Any]:
         return cast(bindvalue, JSONB)

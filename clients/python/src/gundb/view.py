@@ -102,7 +102,7 @@ def definition_of(view: type[View]) -> Definition:
         told = column.info.get(INFO)
         if told is None:
             continue
-        if "key" in told:
+        if "fold" not in told:
             keys.append(_key(view, column, told["key"]))
         else:
             columns[column.name] = _column(view, column, told)
