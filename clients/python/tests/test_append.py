@@ -113,14 +113,15 @@ def test_connections_and_scoped_sessions_append_too(paris: Engine, shop: Shop) -
         ({"expected_version": True}, "expected_version: expected a count of events, got bool True"),
     ],
 )
-def test_wrong_arguments_are_refused_before_any_sql(shop: Shop, given: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused_before_any_sql(declared: Declared, given: dict[str, Any], message: str) -> None:
+    shop = Shop(declared)
     with pytest.raises(EventDataError) as refused:
         shop.Moves.append(None, shop.Received(sku="A-1", qty=1), **given)
     assert str(refused.value).startswith(message)
 
 
-def test_only_events_of_the_stream_are_taken(shop: Shop, declared: Declared) -> None:
-    other = Shop(Declared())
+def test_only_events_of_the_stream_are_taken(declared: Declared) -> None:
+    shop, other = Shop(declared), Shop(Declared())
     with pytest.raises(EventDataError, match=r"Received is an event of Moves, not of Moves"):
         shop.Moves.append(None, other.Received(sku="A-1", qty=1))
     for junk in (None, {"sku": "A-1"}, shop.Received):

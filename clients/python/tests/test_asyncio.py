@@ -18,6 +18,8 @@ def test_each_function_can_be_awaited(declared: Declared) -> None:
     async def main() -> None:
         engine = create_async_engine(url("paris"))
         shop = Shop(declared)
+        with pytest.raises(TypeError, match="run_sync"):
+            gundb.create_all(engine, shop.metadata)  # type: ignore[arg-type]
         async with engine.begin() as connection:
             await connection.run_sync(gundb.create_all, shop.metadata)
             await shop.Moves.append(connection, shop.Received(sku="A-1", qty=3))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, select, text
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 import gundb
 from conftest import Declared, url
@@ -272,6 +272,35 @@ def test_a_stream_may_stand_in_a_schema_under_another_name(paris: Engine, declar
         assert len(gundb.view_history(session, Places, "A-1")) == 1
     with pytest.raises(DeclarationError, match="has the table"):
         create_all(paris, make("elsewhere")[0])
+
+
+def test_names_may_have_any_characters(paris: Engine, declared: Declared) -> None:
+    odd = "we:ird \"%(x)s\" 'näme'"
+
+    class Moves(declared.Streams):  # type: ignore[name-defined,misc]
+        __streamname__ = declared.name(odd)
+
+    class Moved(gundb.Event, stream=Moves, type=odd):
+        to: str
+
+    class Places(declared.Views):  # type: ignore[name-defined,misc]
+        __viewname__ = declared.name(odd + " v")
+        __stream__ = Moves
+
+        key: Mapped[str] = mapped_column("a:b %s", primary_key=True, info={"gundb": {"key": "@key"}})
+        to: Mapped[str] = mapped_column('"to":%(x)s', info={"gundb": {"fold": "lww", "value": {Moved: "to"}}})
+
+    create_all(paris, declared.metadata)
+    create_all(paris, declared.metadata)
+    with Session(paris) as session, session.begin():
+        Moves.insert_all(session, [gundb.New(Moved(to=odd), key=odd)])
+        Moves.append(session, Moved(to=odd), key=odd)
+        assert [one.event for one in session.scalars(select(Moves))] == [Moved(to=odd)] * 2
+        assert session.get_one(Places, odd).to == odd
+        assert gundb.view_at(session, Places) == [(odd, odd)]
+        assert len(gundb.view_history(session, Places, odd)) == 1
+        gundb.drop_view(session, Places)
+        gundb.drop_stream(session, Moves)
 
 
 def test_a_closed_stream_takes_only_what_is_declared(paris: Engine, declared: Declared) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, inspect, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, ForeignKey, delete, func, inspect, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import gundb
 from conftest import Declared
@@ -143,6 +144,28 @@ def test_nothing_is_written_as_if_it_were_a_plain_table(session: Session, shop: 
     # And around SQLAlchemy the site.
     with pytest.raises(gundb.ViewWriteError):
         session.execute(shop.Stock.__table__.delete())
+
+
+def test_your_tables_may_refer_to_a_view(paris: Engine, session: Session, shop: Shop, declared: Declared) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Order(Base):
+        __tablename__ = declared.name("orders")
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sku: Mapped[str] = mapped_column(ForeignKey(shop.Stock.__table__.c.sku))
+        stock: Mapped[Any] = relationship(shop.Stock)
+
+    Base.metadata.create_all(paris)
+    shop.Moves.append(session, shop.Received(sku="A-1", qty=3))
+    session.add(Order(id=1, sku="A-1"))
+    session.flush()
+    order = session.scalars(select(Order).join(Order.stock).where(shop.Stock.on_hand > 2)).one()
+    assert order.stock.on_hand == 3
+    shop.Moves.append(session, shop.Sold(sku="A-1", qty=1))
+    assert order.stock.on_hand == 2
+    session.commit()
 
 
 def test_attributes_of_your_own_are_yours(session: Session, shop: Shop) -> None:

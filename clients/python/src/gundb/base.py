@@ -115,6 +115,11 @@ def run(session: Any, work: Callable[[Any], T]) -> Any:
     return work(session() if isinstance(session, scoped_session) else session)
 
 
+def in_text(cls: type[Base]) -> str:
+    """The same for SQLAlchemy's ``text``, to which a colon begins a parameter."""
+    return qualified(cls).replace(":", "\\:")
+
+
 def qualified(cls: type[Base]) -> str:
     """The table's name as SQL writes it, with its schema where one was given."""
     parts = [cls._table().schema, cls._table().name]

@@ -69,6 +69,8 @@ def create_all(bind: Bind, metadata: SiteMetaData = metadata) -> None:
 
     Of asyncio: ``await connection.run_sync(gundb.create_all)``.
     """
+    if any(hasattr(bind, f"sync_{kind}") for kind in ("engine", "connection", "session")):
+        raise TypeError("of asyncio: await connection.run_sync(gundb.create_all)")
     if isinstance(bind, Engine):
         with bind.begin() as connection:
             create_all(connection, metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -173,7 +174,7 @@ class Page:
     events: list[Stored]
     next: Clock | None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Stored]:
         return iter(self.events)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import Row, column, select, text
 
-from gundb.base import qualified, run
+from gundb.base import in_text, qualified, run
 from gundb.declare import VIEW
 from gundb.stream import EventStream
 from gundb.types import Clock, ExactJSON
@@ -72,7 +72,7 @@ def view_at(
     """The rows of a view as they were at a time, or at a clock. Plain rows: what was is no object of the session."""
     rows = (
         text(
-            f"SELECT * FROM gundb.view_at(CAST(NULL AS {qualified(view)}), at => CAST(:at AS timestamptz), "
+            f"SELECT * FROM gundb.view_at(CAST(NULL AS {in_text(view)}), at => CAST(:at AS timestamptz), "
             "clock => CAST(:clock AS gundb.clock), key => CAST(:key AS text))"
         )
         .columns(*(column(one.name, one.type) for one in view._table().columns))

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, FetchedValue, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 from sqlalchemy.types import DateTime
 
-from gundb.base import Base, expire_rows, qualified, run
+from gundb.base import Base, expire_rows, in_text, run
 from gundb.errors import DeclarationError, EventDataError, UnknownEventError
 from gundb.event import Appended, Event, New, Page, Stored
 from gundb.fold import INFO
@@ -233,7 +233,7 @@ class EventStream(Base):
         if any(one.expected_version is not None for one in news):
             raise EventDataError("insert_all expects no version: append_all does")
         written = "[" + ", ".join(one.to_json(cls) for one in news) + "]"
-        statement = text(f"INSERT INTO {qualified(cls)} (id, type, key, data, meta) {RECORDS}")
+        statement = text(f"INSERT INTO {in_text(cls)} (id, type, key, data, meta) {RECORDS}")
 
         def work(session: Any) -> int:
             session.execute(statement, {"events": written})
