@@ -211,16 +211,24 @@ def test_a_role_without_rights_to_create_can_ask_for_what_is_there(paris: Engine
     engine.dispose()
 
 
-def test_programs_that_start_together_make_it_once(paris: Engine, declared: Declared) -> None:
+@pytest.mark.parametrize("missing", ["all of it", "a view"])
+def test_programs_that_start_together_make_it_once(paris: Engine, declared: Declared, missing: str) -> None:
+    if missing == "a view":
+        shop = Shop(declared)
+        create_all(paris, shop.metadata)
+        with Session(paris) as session, session.begin():
+            gundb.drop_view(session, shop.Stock)
     failed: list[Exception] = []
     gate = threading.Barrier(4)
 
     def start(metadata: gundb.SiteMetaData) -> None:
-        gate.wait()
-        try:
-            create_all(paris, metadata)
-        except Exception as error:
-            failed.append(error)
+        with Session(paris) as session, session.begin():
+            session.connection()
+            gate.wait()
+            try:
+                create_all(session, metadata)
+            except Exception as error:
+                failed.append(error)
 
     programs = [threading.Thread(target=start, args=[Shop(declared.again()).metadata]) for _ in range(4)]
     for one in programs:
