@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import Script
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, text
 
 import gundb
@@ -73,6 +79,42 @@ def test_hooks_of_your_own_are_asked_about_the_rest(site: Engine) -> None:
         given = hooks(connection, include_name=include_name, include_object=include_object)
         assert differences(connection, MetaData(), **given) == []
     assert asked == ["old"]
+
+
+ENV = """
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, NullPool, Table, create_engine
+from gundb.alembic import hooks
+
+metadata = MetaData()
+Table("new", metadata, Column("id", Integer, primary_key=True))
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata, include_schemas=True, **hooks(connection))
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def test_a_revision_that_alembic_writes_leaves_gundb_alone(site: Engine, tmp_path: Path) -> None:
+    config = Config(stdout=io.StringIO())
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    config.set_main_option("sqlalchemy.url", url("alembic"))
+    config.config_file_name = str(tmp_path / "alembic.ini")
+    command.init(config, str(tmp_path / "migrations"))
+    (tmp_path / "migrations" / "env.py").write_text(ENV)
+    revision = command.revision(config, autogenerate=True)
+    assert isinstance(revision, Script)
+    written = Path(revision.path).read_text()
+    upgrade = written[written.index("def upgrade") : written.index("def downgrade")]
+    assert sorted(re.findall(r"op\.(\w+)\(\s*['\"](\w+)", upgrade)) == [
+        ("create_table", "new"),
+        ("drop_table", "old"),
+        ("drop_table", "old"),
+    ]
+    command.upgrade(config, "head")
+    command.check(config)
+    command.downgrade(config, "base")
 
 
 def test_a_database_that_is_no_site_has_nothing_of_gundb() -> None:
