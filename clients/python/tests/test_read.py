@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, delete, func, inspect, select, update
+from sqlalchemy import Engine, ForeignKey, MetaData, Table, delete, func, inspect, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import gundb
@@ -166,6 +166,22 @@ def test_your_tables_may_refer_to_a_view(paris: Engine, session: Session, shop: 
     shop.Moves.append(session, shop.Sold(sku="A-1", qty=1))
     assert order.stock.on_hand == 2
     session.commit()
+
+
+def test_tables_of_gundb_can_be_reflected(paris: Engine, session: Session, shop: Shop, declared: Declared) -> None:
+    page = declared.name("page")
+    with paris.begin() as connection:
+        connection.execute(
+            text(f"CREATE TABLE {page} (url text PRIMARY KEY, hits gundb.gcounter NOT NULL DEFAULT '{{}}')")
+        )
+        connection.execute(text(f"INSERT INTO {page} VALUES ('/')"))
+        connection.execute(text(f"UPDATE {page} SET hits = hits + 2"))
+    reflected = Table(page, MetaData(), autoload_with=paris)
+    assert session.execute(select(reflected)).all() == [("/", 2)]
+    shop.Moves.append(session, shop.Received(sku="A-1", qty=3))
+    session.commit()
+    stream = Table(shop.Moves.__streamname__, MetaData(), autoload_with=paris)
+    assert session.execute(select(stream.c.hlc).where(stream.c.hlc == session.scalar(select(shop.Moves.hlc)))).one()
 
 
 def test_attributes_of_your_own_are_yours(session: Session, shop: Shop) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NewType
 
 from sqlalchemy import Text, cast, func, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, UserDefinedType
@@ -76,3 +78,10 @@ class ExactJSON(TypeDecorator[Any]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         return exact
+
+
+# So that SQLAlchemy knows them in tables that it reflects.
+for _name in ("lane", "hlc", "chain", "clock", "dot"):
+    PGDialect.ischema_names[f"gundb.{_name}"] = partial(Opaque, _name)  # type: ignore[assignment]
+for _name in CRDTS:
+    PGDialect.ischema_names[f"gundb.{_name}"] = partial(Crdt, _name)  # type: ignore[assignment]
