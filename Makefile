@@ -46,7 +46,7 @@ uninstall: ## Remove what install put there
 
 test: setup ## Every tier of tests, with the minutes of each
 	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) \
-	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs test-demo
+	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs test-demo test-python
 
 test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
@@ -68,6 +68,9 @@ test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restor
 test-docs: extension-15 ## What the documents say to run runs, and prints what they say (TESTS='README.md docs/edge.md' for some)
 	@cargo build -p gundb-node
 	@tests/docs.sh $(TESTS)
+
+test-python: extension-15 ## The Python package on real sites, mypy, ruff (arguments: tests/python.sh -k NAME)
+	@tests/python.sh
 
 test-demo: extension-15 ## The demo: that it is true, plain in a log, and told where it goes wrong
 	@cargo build -p gundb-node
@@ -162,6 +165,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs test-demo example book accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs test-demo test-python example book accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

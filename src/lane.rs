@@ -20,6 +20,7 @@ const LANE_TAG: u16 = 7;
 const KEY_TAG: u16 = 8;
 const ORIGIN_TAG: u16 = 9;
 const EPOCH_TAG: u16 = 10;
+const NAME_TAG: u16 = 11;
 const LOCKTAG_ADVISORY: u8 = 10;
 const USER_LOCKMETHOD: u8 = 2;
 
@@ -72,6 +73,11 @@ pub fn lock_epochs() -> Result<()> {
 /// Waits for every other transaction that takes in what was imported. Before [`lock_origins`], by whoever takes both.
 pub fn lock_imported() -> Result<()> {
     lock(tag(0, 1, EPOCH_TAG))
+}
+
+/// Waits for every other transaction that makes a table of this name. (Two names with one hash wait for each other, which is harmless.)
+pub fn lock_name(schema: &str, table: &str) -> Result<()> {
+    lock(tag(hash(schema.as_bytes()), hash(table.as_bytes()), NAME_TAG))
 }
 
 /// 32 bits that stand for a site, or a text.

@@ -257,7 +257,9 @@ pub fn import(bytes: &[u8], accept: Accept) -> Result<Counts> {
     let events = events_of(&bundle);
     if is_held(&bundle)? {
         counts.known = events;
-    } else if bundle.part.is_none() && is_covered(&bundle, streams_of(&bundle).collect())? {
+    } else if let Some(why) = courier::forbids(&bundle, accept) {
+        counts.refused.push(why);
+    } else if bundle.part.is_none() && is_covered(&bundle, accept, streams_of(&bundle).collect())? {
         take_in(whole(bundle)?, accept, &mut counts)?;
         open_letters(&mut counts)?;
     } else {
@@ -271,16 +273,15 @@ pub fn import(bytes: &[u8], accept: Accept) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Whether this site holds what a bundle follows, or a transaction whose parts it has, of the streams that it takes.
-fn is_covered(bundle: &Bundle, streams: BTreeSet<StreamId>) -> Result<bool> {
+/// Whether this site holds what a bundle follows, or a transaction whose parts it has, of the streams that it takes; whoever brought it may bring these events.
+fn is_covered(bundle: &Bundle, accept: Accept, streams: BTreeSet<StreamId>) -> Result<bool> {
     // What waits here has come as well. What waits no longer is held: so what waits is looked at first.
     let waiting = apply::waiting_clock()?;
     let holds = spi::with_latest_snapshot(|| heads::clock(None, As::OfSnapshot))?.join(&waiting);
     let (takes, routes) = (taken_streams()?, flows::routes_here()?);
     // What is carried by hand comes by no way that is known.
-    let waits = |dot: &Dot| {
-        streams.contains(&dot.stream) || takes.contains(&dot.stream) && routes.comes(dot.site, dot.stream, true)
-    };
+    let by_hand = |dot: &Dot| accept == Accept::Any && streams.contains(&dot.stream);
+    let waits = |dot: &Dot| by_hand(dot) || takes.contains(&dot.stream) && routes.comes(dot.site, dot.stream, true);
     Ok(courier::lacks(bundle, &holds, waits).is_some_and(|missing| missing.is_empty()))
 }
 
@@ -375,7 +376,7 @@ fn open(kept: &Kept, accept: Accept, counts: &mut Counts) -> Result<bool> {
         let Some(letter) = catalog::letter(&kept.under, Some(part))? else { break };
         streams.extend(streams_of(&decoded(&letter)?));
     }
-    if !is_covered(&bundle, streams)? {
+    if !is_covered(&bundle, accept, streams)? {
         return Ok(false);
     }
     match bundle.transactions.first().filter(|_| bundle.part.is_some()) {

@@ -12,13 +12,11 @@ use crate::replication::session::{self, malformed};
 use crate::replication::{incoming, peer as peers, url};
 use crate::spi::as_owner;
 use crate::{settings, spi, sql_function};
+use gundb_core::SiteId;
 use gundb_core::bundle::decode_hello;
-use gundb_core::sync::filter::Filter;
-use gundb_core::sync::message::{Accept, Hello};
+use gundb_core::sync::message::Accept;
 use gundb_core::sync::scope::Scope;
 use gundb_core::sync::sender::BUNDLE_BYTES;
-use gundb_core::sync::ways::Ways;
-use gundb_core::{Clock, SiteId};
 use uuid::Uuid;
 
 /// The least and the largest bundle that is made to be carried, in bytes before compression.
@@ -121,7 +119,7 @@ sql_function! {
         let names = incoming::known_streams()?;
         let (mine, scope) = spi::as_owner(|| {
             let mine = flows::hello(&Terms::of_peer(&peer)?)?;
-            let theirs = theirs.unwrap_or_else(|| unheard(&mine));
+            let theirs = theirs.unwrap_or_else(|| mine.unheard());
             let scope = Scope::new(&mine, &theirs, &names.values().collect::<Vec<_>>());
             Ok((mine, scope))
         })?;
@@ -132,19 +130,6 @@ sql_function! {
         let rows = call.values();
         Export::within(scope, since, bytes_max)?.put_some(&rows)?;
         Ok(rows.done())
-    }
-}
-
-/// What is presumed of a peer that has not said anything: that it holds nothing, and takes what this site wrote itself.
-fn unheard(mine: &Hello) -> Hello {
-    Hello {
-        site: SiteId(Uuid::nil()),
-        push: Filter::all(),
-        pull: Filter::all(),
-        ways: Ways::default(),
-        accept: Accept::Own,
-        clock: Clock::new(),
-        ..mine.clone()
     }
 }
 

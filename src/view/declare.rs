@@ -10,7 +10,7 @@ use crate::view::making::{Making, views_changed, with_stream};
 use crate::view::merge::Origin;
 use crate::view::table::ViewTable;
 use crate::view::{build, cost, lock, reducer};
-use crate::{admin, apply, drops, jsonb, sql_function, stamp};
+use crate::{admin, apply, drops, jsonb, lane, spi, sql_function, stamp};
 use gundb_core::Printer;
 use gundb_core::fold::REDUCED_BYTES_MAX;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -79,7 +79,9 @@ fn create(name: &str, wanted: ViewTable) -> Result<Datum> {
         return Err(Error::new(state::INVALID_NAME, "a view needs a name").into());
     };
     catalog::refuse_long_name(&table_name)?;
-    if let Some(relation) = catalog::find_table(&place)? {
+    // Another session may be making it: what it has made is seen after the wait.
+    lane::lock_name(&place.schema, &table_name)?;
+    if let Some(relation) = spi::with_latest_snapshot(|| catalog::find_table(&place))? {
         return already_there(&wanted, relation);
     }
     let made = catalog::create_view_table(&wanted.view, stream_name, &place, &table_name)?;

@@ -190,8 +190,7 @@ impl Dial {
     /// The link is gone.
     pub fn closed(&mut self, network: &mut Network, fault: &Fault, now: Instant) -> Result<()> {
         // What may flow has changed there, or its run: nothing is wrong, and the next hello says what is so now.
-        let begins_anew = matches!(fault, Fault::Peer { sqlstate, .. } if sqlstate == "55000");
-        if begins_anew && self.dialler.peer().is_some() {
+        if fault.begins_anew() && self.dialler.peer().is_some() {
             let said = self.note.error.take();
             self.failed(network, fault.told(), now)?;
             self.note.error = said;

@@ -327,3 +327,22 @@ fn what_comes_too_soon_waits_for_its_time_or_its_stream_and_is_then_taken() {
     assert_eq!(kinds(), ["fork"]);
     assert_eq!(edge.verify().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn a_courier_of_one_who_may_bring_its_own_brings_nothing_of_others() {
+    let directory = tempdir().unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| create(&directory.path().join(name), name));
+    a.create_stream("s", false).unwrap();
+    let of_a = a.append_one(event("s", "A", "k", "{}")).unwrap();
+    meet(&a, &b);
+    let all = Export::begin(&b, Filter::all(), &Clock::new()).unwrap().next(&b).unwrap().unwrap();
+    let by = |accept| {
+        let origin = Origin { peer: "b".into(), accept };
+        take_in(&c, &origin, &encode_bundle(&all, 1), &Edge::limits()).unwrap()
+    };
+    let refused = by(Accept::Own);
+    assert!(refused.refused[0].contains("may bring what it wrote itself, and nothing else"), "{refused:?}");
+    assert!((refused.new, refused.pending) == (0, 0) && c.letters().unwrap().is_empty());
+    assert_eq!(by(Accept::Any).refused, Vec::<String>::new());
+    assert!(c.event(&of_a.dot).is_ok());
+}

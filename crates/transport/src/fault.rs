@@ -7,6 +7,9 @@ use std::time::Duration;
 /// How much is repeated of what a peer says, in characters.
 pub(crate) const SAID_MAX: usize = 1_000;
 
+/// The SQLSTATE by which a peer says that the session is to begin anew.
+pub(crate) const BEGIN_ANEW: &str = "55000";
+
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -170,6 +173,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether the peer says that the session is to begin anew, by a hello.
+    pub fn begins_anew(&self) -> bool {
+        matches!(self, Fault::Peer { sqlstate, .. } if sqlstate == BEGIN_ANEW)
+    }
+
     /// It, and what to do about it.
     pub fn told(&self) -> String {
         told(self.to_string(), self.hint())

@@ -48,31 +48,52 @@ impl Daemon {
         Daemon::begin(command(store, &[&["run"], arguments].concat()))
     }
 
-    /// The same on a machine whose clock and disk may be wrong.
+    /// The same on a machine whose clock and disk may be wrong. While its disk fails it cannot begin, and it is tried again.
     pub fn on(machine: &Machine, store: &str) -> Daemon {
-        let mut command = command(store, &["run"]);
-        command.envs(machine.environment());
-        Daemon::begin(command)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut command = command(store, &["run"]);
+            command.envs(machine.environment());
+            match Daemon::try_begin(command) {
+                Ok(daemon) => return daemon,
+                Err(said) => assert!(said.contains("Input/output error") && Instant::now() < until, "{said}"),
+            }
+        }
     }
 
-    fn begin(mut command: Command) -> Daemon {
+    fn begin(command: Command) -> Daemon {
+        Daemon::try_begin(command).unwrap_or_else(|said| panic!("gundb run does not begin: {said}"))
+    }
+
+    /// Or what it said before it ended.
+    fn try_begin(mut command: Command) -> Result<Daemon, String> {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("gundb run");
         let (tell, lines) = mpsc::channel();
         let errors = BufReader::new(child.stderr.take().expect("its errors"));
         std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         let daemon = Daemon { child, lines };
-        daemon.until_says("running");
-        daemon
+        match daemon.hear("running") {
+            Ok(_) => Ok(daemon),
+            Err(said) => Err(said),
+        }
     }
 
     /// Waits for a line that holds this.
     pub fn until_says(&self, what: &str) -> String {
-        let until = Instant::now() + PATIENCE;
+        self.hear(what).unwrap_or_else(|said| panic!("\"{what}\" is not said, but {said}"))
+    }
+
+    /// A line that holds this, or what was said instead.
+    fn hear(&self, what: &str) -> Result<String, String> {
+        let (until, mut said) = (Instant::now() + PATIENCE, String::new());
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(what) => return line,
-                Ok(line) => println!("{line}"),
-                Err(error) => panic!("\"{what}\" is not said: {error}"),
+                Ok(line) if line.contains(what) => return Ok(line),
+                Ok(line) => {
+                    println!("{line}");
+                    said += &format!("{line}\n");
+                }
+                Err(error) => return Err(format!("{said}{error}")),
             }
         }
     }

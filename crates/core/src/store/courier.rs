@@ -15,8 +15,8 @@ use crate::context::EpochRecord;
 use crate::event::{Transaction, TransactionId};
 use crate::hlc::Hlc;
 use crate::id::{Dot, Run, SiteId, StreamId};
-use crate::store::{Origin, SessionError, Store, StoreError};
-use crate::sync::courier::{Courier, Opened, open, whole};
+use crate::store::{Identity, Origin, SessionError, Store, StoreError};
+use crate::sync::courier::{Courier, Opened, forbids, open, whole};
 use crate::sync::filter::{Filter, Flow};
 use crate::sync::message::Accept;
 use crate::sync::receiver::Delivery;
@@ -48,7 +48,8 @@ struct Large {
 }
 
 impl Export {
-    /// What these streams hold beyond `since`, for whoever it will be. A stream that flows not is not spoken of.
+    /// What these streams hold beyond `since`, for whoever it will be, and whatever it takes: each bundle says what it follows in all streams, and the reader
+    /// tests those that it takes.
     pub fn begin(store: &dyn Store, filter: Filter, since: &Clock) -> Result<Export, StoreError> {
         let own = store.identity()?;
         let scope = Scope {
@@ -56,21 +57,25 @@ impl Export {
             own: own.site,
             receiver: (SiteId(Uuid::nil()), own.run),
             receiver_accepts: Accept::Any,
-            routes: Arc::new(Routes::Unspoken),
+            routes: Arc::new(Routes::Open),
             blocked: BTreeMap::new(),
             hold: None,
         };
-        Export::within(store, scope, since)
+        Ok(Export::beyond(own, scope, since.clone()))
     }
 
-    /// What flows by a scope, to a receiver that holds `since`.
+    /// What flows by a scope, to a receiver that holds `since`. A stream that flows not is not spoken of.
     pub fn within(store: &dyn Store, scope: Scope, since: &Clock) -> Result<Export, StoreError> {
         let own = store.identity()?;
         let names = store.known_streams()?;
         let flows = |stream: StreamId| names.get(&stream).is_some_and(|name| scope.flow.matches(name));
         let since = since.restrict_to_streams(flows);
+        Ok(Export::beyond(own, scope, since))
+    }
+
+    fn beyond(own: Identity, scope: Scope, since: Clock) -> Export {
         let courier = Courier::new(own.site, own.run, 0, since);
-        Ok(Export { courier, scope, large: None, bytes_max: BUNDLE_BYTES, more: true })
+        Export { courier, scope, large: None, bytes_max: BUNDLE_BYTES, more: true }
     }
 
     /// The same, in bundles of about so many bytes of events before compression.
@@ -147,13 +152,15 @@ pub struct LetterId {
     pub number: u64,
     /// Its place among the parts of a transaction, which have one number; 0 of one that is no part.
     pub part: u64,
+    /// Whose events whoever brought it may bring. What another brings under the same name is another bundle.
+    pub accept: Accept,
 }
 
 impl LetterId {
-    /// What a bundle is known by.
-    pub fn of(bundle: &Bundle) -> LetterId {
+    /// What a bundle is known by that was brought by one who may bring these events.
+    pub fn of(bundle: &Bundle, accept: Accept) -> LetterId {
         let part = bundle.part.map_or(0, |part| part.index);
-        LetterId { site: bundle.site, run: bundle.run, number: bundle.number, part }
+        LetterId { site: bundle.site, run: bundle.run, number: bundle.number, part, accept }
     }
 }
 
@@ -183,8 +190,12 @@ pub fn take_in(store: &dyn Store, origin: &Origin, bytes: &[u8], limits: &WireLi
         counts.known = events;
         return Ok(counts);
     }
-    let id = LetterId::of(&bundle);
-    match opened(store, bundle.clone())? {
+    if let Some(why) = forbids(&bundle, origin.accept) {
+        counts.refused.push(why);
+        return Ok(counts);
+    }
+    let id = LetterId::of(&bundle, origin.accept);
+    match opened(store, origin.accept, bundle.clone())? {
         Some(Opened::Deliver(delivery)) => deliver(store, origin, delivery, &mut counts)?,
         _ => {
             store.keep_letter(&Letter { id, bundle: bytes.to_vec() })?;
@@ -218,7 +229,8 @@ pub fn open_kept(
             };
             match (bundle.part, bundle.transactions.first().map(|transaction| transaction.id)) {
                 (Some(_), Some(of)) => {
-                    parts.entry((bundle.site, bundle.run, of)).or_default().push((letter.id, bundle))
+                    let together = (bundle.site, bundle.run, of, letter.id.accept);
+                    parts.entry(together).or_default().push((letter.id, bundle))
                 }
                 _ => alone.push((vec![letter.id], bundle)),
             }
@@ -238,8 +250,10 @@ pub fn open_kept(
         }
         let mut has_opened = false;
         for (ids, bundle) in alone {
-            if let Some(Opened::Deliver(delivery)) = opened(store, bundle)? {
-                deliver(store, origin, delivery, counts)?;
+            // Whoever brought it, not who comes now, says whose events it may bring.
+            let accept = ids.iter().map(|id| id.accept).min().unwrap_or(Accept::Own);
+            if let Some(Opened::Deliver(delivery)) = opened(store, accept, bundle)? {
+                deliver(store, &Origin { accept, ..origin.clone() }, delivery, counts)?;
                 store.forget_letters(&ids)?;
                 has_opened = true;
             }
@@ -250,15 +264,16 @@ pub fn open_kept(
     }
 }
 
-/// What is to be done with a bundle. What waits here has come as well.
-fn opened(store: &dyn Store, bundle: Bundle) -> Result<Option<Opened>, StoreError> {
+/// What is to be done with a bundle of one who may bring these events. What waits here has come as well.
+fn opened(store: &dyn Store, accept: Accept, bundle: Bundle) -> Result<Option<Opened>, StoreError> {
     let holds = store.clock()?.join(&store.waiting()?);
     let (own, links, names) = (store.identity()?.site, store.links()?, store.known_streams()?);
     let routes = Routes::to(own, &links.ways, &names.values().collect::<Vec<_>>());
     let events = bundle.transactions.iter().flat_map(|transaction| &transaction.events);
     let streams: BTreeSet<StreamId> = events.map(|event| event.dot.stream).collect();
     // What is carried by hand comes by no way that is known; a stream that was not heard of yet may be one that is taken.
-    let waits = |dot: &Dot| streams.contains(&dot.stream) || routes.comes(dot.site, dot.stream, true);
+    let by_hand = |dot: &Dot| accept == Accept::Any && streams.contains(&dot.stream);
+    let waits = |dot: &Dot| by_hand(dot) || routes.comes(dot.site, dot.stream, true);
     Ok(open(bundle, &holds, waits))
 }
 

@@ -9,7 +9,8 @@ use crate::context::EpochRecord;
 use crate::event::{Event, Transaction};
 use crate::id::{Dot, Run, SiteId};
 use crate::sync::bases::Bases;
-use crate::sync::receiver::{Delivery, content};
+use crate::sync::message::Accept;
+use crate::sync::receiver::{Delivery, content, not_its_own};
 
 /// Makes the bundles of one export.
 #[derive(Debug)]
@@ -70,6 +71,13 @@ impl Courier {
         let from = From::Clock(follows);
         Bundle { site: self.site, run: self.run, number: self.number, from, epochs, transactions, part }
     }
+}
+
+/// Why who may bring these events may not bring a bundle: one who brings its own alone has no others in any that it makes.
+pub fn forbids(bundle: &Bundle, accept: Accept) -> Option<String> {
+    let mut events = bundle.transactions.iter().flat_map(|transaction| &transaction.events);
+    let other = events.find(|event| accept == Accept::Own && event.dot.site != bundle.site)?;
+    Some(not_its_own(&other.dot))
 }
 
 /// What is to be done with a bundle at a site that holds `holds` and waits for such dots. None where it is one of a session, or a part: parts are put

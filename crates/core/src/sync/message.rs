@@ -1,9 +1,11 @@
 //! What is said besides bundles: who one is, and what became of a bundle.
 
+use uuid::Uuid;
+
 use crate::clock::Clock;
 use crate::id::{Dot, Run, SiteId};
-use crate::sync::filter::Filter;
-use crate::sync::ways::Ways;
+use crate::sync::filter::{Filter, Flow};
+use crate::sync::ways::{Way, Ways, Word};
 
 /// The first version of what is said, and the only one so far.
 pub const PROTOCOL: u32 = 1;
@@ -81,6 +83,22 @@ impl Hello {
             return Err(Mismatch::Itself { site: self.site, name: self.name.clone() });
         }
         Ok(version)
+    }
+
+    /// What is presumed of a peer that has not said anything: that it holds nothing, takes what this site wrote itself, and may get anything elsewhere.
+    pub fn unheard(&self) -> Hello {
+        let site = SiteId(Uuid::nil());
+        let flow = Flow { push: Filter::all(), pull: Filter::all() };
+        let word = Word { version: 1, ways: vec![Way { from: None, flow, accept: Accept::Any }] };
+        Hello {
+            site,
+            push: Filter::all(),
+            pull: Filter::all(),
+            ways: Ways::from_iter([(site, word)]),
+            accept: Accept::Own,
+            clock: Clock::new(),
+            ..self.clone()
+        }
     }
 
     /// Whether the peer is another live copy of this site.

@@ -107,6 +107,11 @@ pub struct Stage {
     pub epochs: Vec<EpochRecord>,
 }
 
+/// Why a peer may not bring an event of another site.
+pub(super) fn not_its_own(dot: &Dot) -> String {
+    format!("{dot}: the peer may bring what it wrote itself, and nothing else")
+}
+
 impl Receiver {
     /// A receiver at the site that said `mine`, of what is sent by the one that said `theirs`. `known_streams` are the names of all streams that are known here.
     pub fn new<S: AsRef<str>>(mine: &Hello, theirs: &Hello, known_streams: &[S]) -> Receiver {
@@ -254,7 +259,7 @@ impl Receiver {
     fn forbids(&self, transaction: &Transaction, closed: &BTreeMap<StreamId, String>) -> Option<String> {
         transaction.events.iter().find_map(|event| {
             if self.accept == Accept::Own && event.dot.site != self.peer.0 {
-                return Some(format!("{}: the peer may bring what it wrote itself, and nothing else", event.dot));
+                return Some(not_its_own(&event.dot));
             }
             let name = closed.get(&event.dot.stream)?;
             Some(format!("{}: the peer may not bring stream \"{name}\"", event.dot))

@@ -2,10 +2,8 @@
 
 use gundb_core::bundle::{Bundle, WireLimits, encode_bundle};
 use gundb_core::store::{Counts, Export, Origin, SessionError, Store, StoreError, Terms, open_kept, take_in};
-use gundb_core::sync::filter::Filter;
-use gundb_core::sync::message::{Accept, Hello};
+use gundb_core::sync::message::Hello;
 use gundb_core::sync::scope::Scope;
-use gundb_core::sync::ways::Ways;
 use gundb_core::{Clock, SiteId, StreamId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -47,23 +45,10 @@ pub trait Bundles {
 
 /// What flows to a peer that has said `theirs`, if anything.
 pub fn scope(mine: &Hello, theirs: Option<&Hello>, names: &BTreeMap<StreamId, String>) -> Scope {
-    let theirs = theirs.cloned().unwrap_or_else(|| unheard(mine));
+    let theirs = theirs.cloned().unwrap_or_else(|| mine.unheard());
     // The run that the word is of may be gone, and what it wrote lost: it is not presumed to hold that.
     let nobody = (SiteId(Uuid::nil()), mine.run);
     Scope { receiver: nobody, ..Scope::new(mine, &theirs, &names.values().collect::<Vec<_>>()) }
-}
-
-/// What is presumed of a peer that has not said anything: that it holds nothing, and takes what this site wrote itself.
-fn unheard(mine: &Hello) -> Hello {
-    Hello {
-        site: SiteId(Uuid::nil()),
-        push: Filter::all(),
-        pull: Filter::all(),
-        ways: Ways::default(),
-        accept: Accept::Own,
-        clock: Clock::new(),
-        ..mine.clone()
-    }
 }
 
 /// The desk of a store.

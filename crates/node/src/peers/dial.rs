@@ -119,7 +119,7 @@ impl Peer {
                 }
                 Happened::Told(Told::News) => self.caller.news_there(),
                 Happened::Told(Told::Reply { function, bytes, .. }) => self.replied(function, bytes),
-                Happened::Closed(fault) => self.failed(&sentence(&fault)),
+                Happened::Closed(fault) => self.closed(&fault),
             },
             Event::Line(..) => {}
             Event::News => self.caller.news_here(),
@@ -249,13 +249,30 @@ impl Peer {
         self.dial.states.note(&self.dial.name, |state| state.phase = Phase::Paused);
     }
 
-    /// Ends the session and says why; the peer is dialled again after a pause.
-    fn failed(&mut self, why: &str) {
+    /// The link is gone. Where what may flow has changed at the other end, or its run, nothing is wrong: its next hello says what is so now.
+    fn closed(&mut self, fault: &Fault) {
+        if !fault.begins_anew() || self.caller.peer().is_none() {
+            return self.failed(&sentence(fault));
+        }
+        self.away();
+        self.dial.states.note(&self.dial.name, |state| {
+            state.phase = Phase::Waiting;
+            state.synced = false;
+        });
+    }
+
+    /// There is no link any more; the peer is dialled again after a pause.
+    fn away(&mut self) {
         self.line = None;
         self.caller.closed();
         self.asked.clear();
         let lasted = self.connected.take().map_or(Duration::ZERO, |since| since.elapsed());
         self.dial.backoff.failed(lasted);
+    }
+
+    /// Ends the session and says why.
+    fn failed(&mut self, why: &str) {
+        self.away();
         let name = self.dial.name.clone();
         let mut is_new = false;
         self.dial.states.note(&name, |state| {

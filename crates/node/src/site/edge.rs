@@ -244,7 +244,7 @@ impl Site for Edge {
             };
             all.push(waits(kind, transaction.events.first().map(|event| event.dot), reason));
         }
-        for letter in Look::letters(&moment)? {
+        for (_, letter) in Look::letters(&moment)? {
             let Bundle { site, .. } = decode_bundle(&letter, &Edge::limits()).map_err(Error::damaged)?;
             all.push(waits("bundle", None, format!("a bundle of site {site}: what it builds on has not come")));
         }

@@ -4,6 +4,7 @@
 
 use gundb_core::apply::LaneHead;
 use gundb_core::store::{Head, Snapshot, StoreError, decode_event};
+use gundb_core::sync::message::Accept;
 use gundb_core::sync::sender::bytes_of;
 use gundb_core::{Chain, Clock, Dot, Epoch, Event, Hlc, LaneKey, Seq, StreamId, TransactionId};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
@@ -59,8 +60,8 @@ pub trait Look {
     fn pending(&self) -> Result<Vec<Vec<u8>>>;
     /// The parts of a peer's transaction, in their order.
     fn parts(&self, peer: &str) -> Result<Vec<Vec<u8>>>;
-    /// Bundles that came too early.
-    fn letters(&self) -> Result<Vec<Vec<u8>>>;
+    /// Bundles that came too early, each with whose events whoever brought it may bring.
+    fn letters(&self) -> Result<Vec<(Accept, Vec<u8>)>>;
     /// Whether a site's definitions count here.
     fn is_definer(&self, site: &Uuid) -> Result<bool>;
     /// A consumer's stream and position.
@@ -172,7 +173,7 @@ tables! {
     pending: PENDING (&'static [u8; 38] => &'static [u8]),
     refused: REFUSED (&'static [u8; 64] => &'static str),
     part: PART ((&'static str, u64) => &'static [u8]),
-    letter: LETTER (&'static [u8; 38] => &'static [u8]),
+    letter: LETTER (&'static [u8; 39] => &'static [u8]),
     view: VIEW (&'static str => &'static [u8]),
     row: ROW ((u32, &'static [u8]) => &'static [u8]),
     left_out: LEFT_OUT ((u32, u64) => &'static str),
@@ -343,8 +344,16 @@ macro_rules! look {
                 })
             }
 
-            fn letters(&self) -> Result<Vec<Vec<u8>>> {
-                sound(|| self.letter.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect())
+            fn letters(&self) -> Result<Vec<(Accept, Vec<u8>)>> {
+                sound(|| {
+                    let mut letters = Vec::new();
+                    for entry in self.letter.iter()? {
+                        let (key, bundle) = entry?;
+                        let accept = if key.value().ends_with(&[1]) { Accept::Any } else { Accept::Own };
+                        letters.push((accept, bundle.value().to_vec()));
+                    }
+                    Ok(letters)
+                })
             }
 
             fn is_definer(&self, site: &Uuid) -> Result<bool> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gundb_core::apply::Verdict;
 use gundb_core::store::{Identity, Letter, LetterId, Links, Listener, Origin, Store, StoreError, read};
+use gundb_core::sync::message::Accept;
 use gundb_core::sync::receiver::{Delivery, Stage};
 use gundb_core::sync::scope::{Page, Query};
 use gundb_core::{Clock, StreamId};
@@ -89,9 +90,9 @@ impl Store for Edge {
 
     fn letters(&self) -> Result<Vec<Letter>, StoreError> {
         let bundles = Look::letters(&self.moment()?)?;
-        let letter = |bundle: Vec<u8>| {
+        let letter = |(accept, bundle): (Accept, Vec<u8>)| {
             let read = gundb_core::bundle::decode_bundle(&bundle, &apply::limits()).map_err(Error::damaged)?;
-            Ok(Letter { id: LetterId::of(&read), bundle })
+            Ok(Letter { id: LetterId::of(&read, accept), bundle })
         };
         bundles.into_iter().map(letter).collect()
     }

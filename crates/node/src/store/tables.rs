@@ -15,7 +15,7 @@
 //! | `pending` | greatest stamp, site, run, first stamp (38 bytes) | a transaction that waits, as a bundle |
 //! | `refused` | dot, chain (64 bytes) | the reason |
 //! | `part` | peer, index | a part of a transaction, as a bundle |
-//! | `letter` | site, run, number, part (38 bytes) | a bundle that came too early |
+//! | `letter` | site, run, number, part, whose events (39 bytes) | a bundle that came too early |
 //! | `view` | its name | its group and its definition, as JSON |
 //! | `row` | group, the row's key | the state of the row, as `gundb_core::fold` has it |
 //! | `left_out` | group, place | why a view cannot fold an event |
@@ -26,6 +26,7 @@
 //! What must always hold here: numbers in keys are big-endian, so that the order of the bytes is theirs.
 
 use gundb_core::store::LetterId;
+use gundb_core::sync::message::Accept;
 use gundb_core::{Epoch, Hlc, Lane, LaneKey, Run, Seq, SiteId, StreamId, TransactionId};
 use redb::TableDefinition;
 use uuid::Uuid;
@@ -45,7 +46,7 @@ pub const DEFINER: TableDefinition<&[u8; 16], ()> = TableDefinition::new("define
 pub const PENDING: TableDefinition<&[u8; 38], &[u8]> = TableDefinition::new("pending");
 pub const REFUSED: TableDefinition<&[u8; 64], &str> = TableDefinition::new("refused");
 pub const PART: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("part");
-pub const LETTER: TableDefinition<&[u8; 38], &[u8]> = TableDefinition::new("letter");
+pub const LETTER: TableDefinition<&[u8; 39], &[u8]> = TableDefinition::new("letter");
 pub const VIEW: TableDefinition<&str, &[u8]> = TableDefinition::new("view");
 pub const ROW: TableDefinition<(u32, &[u8]), &[u8]> = TableDefinition::new("row");
 pub const LEFT_OUT: TableDefinition<(u32, u64), &str> = TableDefinition::new("left_out");
@@ -146,8 +147,10 @@ pub fn numbered_bytes(site: SiteId, run: Run, number: u64) -> [u8; 30] {
     joined(&[site.0.as_bytes(), &run_bytes(run), &number.to_be_bytes()])
 }
 
-pub fn letter_bytes(id: &LetterId) -> [u8; 38] {
-    joined(&[&numbered_bytes(id.site, id.run, id.number), &id.part.to_be_bytes()])
+/// Ends with whose events whoever brought it may bring: 1 for anybody's.
+pub fn letter_bytes(id: &LetterId) -> [u8; 39] {
+    let accept = [u8::from(id.accept == Accept::Any)];
+    joined(&[&numbered_bytes(id.site, id.run, id.number), &id.part.to_be_bytes(), &accept])
 }
 
 pub fn pending_bytes(greatest: Hlc, id: &TransactionId) -> [u8; 38] {

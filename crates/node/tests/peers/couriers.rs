@@ -2,7 +2,7 @@
 
 use crate::store::MemoryStore;
 use gundb_core::bundle::WireLimits;
-use gundb_core::store::Terms;
+use gundb_core::store::{Link, Terms};
 use gundb_core::sync::filter::Filter;
 use gundb_core::sync::message::Accept;
 use gundb_node::peers::post::{Post, PostError, Round};
@@ -12,6 +12,7 @@ use gundb_transport::file::{Directory, prepare};
 use gundb_transport::url::{ExecTarget, FileTarget};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -358,4 +359,36 @@ fn a_command_that_fails_is_an_error_and_the_next_round_goes_on() {
     let mut post = by_command("paris", "tokyo", "cat > /dev/null; echo rubbish".to_owned(), Duration::from_secs(1));
     let fault = post.round(&*paris, now_ms()).unwrap_err();
     assert!(matches!(fault, PostError::Courier(CourierFault::Rubbish { .. })), "{fault}");
+}
+
+/// What is agreed with a peer whose own events alone are taken.
+fn its_own() -> Terms {
+    let link = Link { name: "own".to_owned(), pull: Filter::all(), accept: Accept::Own, is_dialled: true };
+    Terms { link: link.name.clone(), accept: link.accept, links: Arc::new(vec![link]), ..Terms::all() }
+}
+
+#[test]
+fn one_who_has_said_nothing_yet_is_not_shown_an_effect_before_its_cause() {
+    for terms in [Terms::all(), its_own()] {
+        let (near, far) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        prepare(near.path()).unwrap();
+        prepare(far.path()).unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| MemoryStore::new(name, &["moves"]));
+        a.append("moves", 1, 10);
+        round(&mut by_directory(near.path(), "a", "b", Terms::all()), &a);
+        assert_eq!(round(&mut by_directory(near.path(), "b", "a", Terms::all()), &b).counts.new, 1);
+        b.append("moves", 1, 10);
+        let mut to_c = by_directory(far.path(), "b", "c", Terms::all());
+        let mut to_b = by_directory(far.path(), "c", "b", terms.clone());
+        round(&mut to_c, &b);
+        let first = round(&mut to_b, &c).counts;
+        if terms.accept == Accept::Any {
+            assert_eq!((first.new, first.pending), (0, 1), "the cause comes once it is known that it is taken");
+            round(&mut to_c, &b);
+            round(&mut to_b, &c);
+            equal(&b, &c);
+        } else {
+            assert_eq!((first.new, first.pending), (1, 0), "nobody brings the cause");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Why a caller gets nothing, as gRPC says it.
 
-use crate::fault::{Fault, line};
+use crate::fault::{BEGIN_ANEW, Fault, line};
 use tonic::{Code, Status};
 
 /// A sentence, and of which kind it is.
@@ -79,6 +79,7 @@ pub(super) fn fault(status: &Status, place: &str) -> Fault {
         Code::Unavailable | Code::Cancelled | Code::Unknown => {
             Fault::Lost { why: if why.is_empty() { said } else { why } }
         }
+        Code::FailedPrecondition => Fault::Peer { sqlstate: BEGIN_ANEW.to_owned(), said },
         code => Fault::Peer { sqlstate: format!("{code:?}"), said },
     }
 }
