@@ -77,7 +77,10 @@ pub fn lock_imported() -> Result<()> {
 
 /// Waits for every other transaction that makes a table of this name. (Two names with one hash wait for each other, which is harmless.)
 pub fn lock_name(schema: &str, table: &str) -> Result<()> {
-    lock(tag(hash(schema.as_bytes()), hash(table.as_bytes()), NAME_TAG))
+    lock(tag(hash(schema.as_bytes()), hash(table.as_bytes()), NAME_TAG))?;
+    // What the one before has made is known by name from now on.
+    // SAFETY: in a transaction.
+    try_pg(|| unsafe { pg_sys::AcceptInvalidationMessages() })
 }
 
 /// 32 bits that stand for a site, or a text.
