@@ -16,12 +16,21 @@ const AT_ONCE: usize = 16;
 /// Names tried where a stream's own is taken.
 const NAMES_MAX: usize = 10;
 
-/// Makes tables of streams that were declared elsewhere. Says whether some still lack one.
-pub fn adopt() -> Result<bool> {
+/// What came of making tables.
+#[derive(Default)]
+pub struct Adopted {
+    /// Whether some streams still lack one.
+    pub lacking: bool,
+    /// Whether one was made.
+    pub made: bool,
+}
+
+/// Makes tables of streams that were declared elsewhere.
+pub fn adopt() -> Result<Adopted> {
+    let (mut adopted, mut tried) = (Adopted::default(), 0);
     if !catalog::has_peers()? {
-        return Ok(false);
+        return Ok(adopted);
     }
-    let (mut lacking, mut tried) = (false, 0);
     let waited_for = catalog::staged_streams(true)?;
     for declared in catalog::declared_without_table()? {
         // What cannot be a name here was not declared by gundb. What has come, by whomever it was imported, is taken.
@@ -30,13 +39,15 @@ pub fn adopt() -> Result<bool> {
             continue;
         }
         if !declared.is_due || tried == AT_ONCE {
-            lacking = true;
+            adopted.lacking = true;
             continue;
         }
         tried += 1;
-        lacking |= !spi::as_owner(|| adopt_one(&declared.name))?;
+        let made = spi::as_owner(|| adopt_one(&declared.name))?;
+        adopted.made |= made;
+        adopted.lacking |= !made;
     }
-    Ok(lacking)
+    Ok(adopted)
 }
 
 /// Makes the table of a stream, under another name if its own is taken. Says whether it stands.

@@ -154,8 +154,9 @@ fn work(mine: &Database) -> Result<bool> {
             try_at = Some(try_at.map_or(now + TRY_NEXT, |at| at.min(now + TRY_NEXT)));
         }
         if try_at.is_some_and(|at| at <= now) {
-            try_waiting(mine)?;
-            try_at = is_waited_for(mine).then(|| Instant::now() + TRY_EVERY);
+            // Of what waited for a table the next may be a definition: then the one after it waits for another.
+            let pause = if try_waiting(mine)? { Duration::ZERO } else { TRY_EVERY };
+            try_at = is_waited_for(mine).then(|| Instant::now() + pause);
         }
         let more = peers.attend(mine, || mine.is_called() && Instant::now() >= tell_at)?;
         let now = Instant::now();
@@ -169,13 +170,19 @@ fn work(mine: &Database) -> Result<bool> {
     }
 }
 
-/// Tries what waits, if something may: each kind in a transaction of its own, so that what it locks is free again soon.
-fn try_waiting(mine: &Database) -> Result<()> {
+/// Tries what waits, if something may: each kind in a transaction of its own, so that what it locks is free again soon. Says whether a table was made.
+fn try_waiting(mine: &Database) -> Result<bool> {
+    let mut made = false;
     let here = || Ok::<_, Failure>(transaction(catalog::has_applied)?);
-    mine.waiting(Waiting::Declared).look(|| Ok(transaction(replication::adopt)?))?;
+    mine.waiting(Waiting::Declared).look(|| {
+        let adopted = transaction(replication::adopt)?;
+        made = adopted.made;
+        Ok(adopted.lacking)
+    })?;
     mine.waiting(Waiting::Late).look(|| Ok(here()? && transaction(view::heal_all)?))?;
     mine.waiting(Waiting::Staged).look(|| Ok(here()? && transaction(apply::retry_due)?))?;
-    Ok(transaction(replication::open_kept)?)
+    transaction(replication::open_kept)?;
+    Ok(made)
 }
 
 /// Whether something may wait for a key, a stream or its time.
