@@ -25,7 +25,7 @@ for url in ${GUNDB_PEERS-}; do
     password=$(sed 's/[\\:]/\\&/g' "/run/secrets/$role")
     printf '%s:*:*:%s:%s\n' "$host" "$role" "$password" >>"$passfile"
     url+=$([[ $url == *\?* ]] && echo '&' || echo '?')passfile=$passfile
-    if gundb --json peer list | grep -qF "\"url\": \"$url\""; then continue; fi
+    if gundb --json peer list | grep -qF "\"url\":\"$url\""; then continue; fi
     gundb peer drop "$host" 2>/dev/null || true
     gundb peer add "$host" "$url"
 done
