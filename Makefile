@@ -39,6 +39,9 @@ install: ## Build and install into the PostgreSQL of PG_CONFIG=… (DESTDIR=… 
 binary: ## Build the program gundb as it is shipped: target/binary/gundb (about ten minutes)
 	cargo build --profile binary -p gundb-node
 
+deb: ## Debian packages of the extension for PG_CONFIG=… and of the program, in target/deb
+	@packaging/deb.sh $(PG_CONFIG)
+
 uninstall: ## Remove what install put there
 	@tests/extension.sh uninstall $(PG_CONFIG) release
 
@@ -68,6 +71,12 @@ test-clusters: $(VERSIONS:%=extension-%) ## Real servers, killed, copied, restor
 test-docs: extension-15 ## What the documents say to run runs, and prints what they say (TESTS='README.md docs/edge.md' for some)
 	@cargo build -p gundb-node
 	@tests/docs.sh $(TESTS)
+
+test-packages: extension-15 ## Debian packages on a bare Debian: install, use, purge
+	@tests/packages.sh
+
+test-docker: extension-15 ## Images and compose: three sites and an edge node, cut off and healed
+	@tests/docker.sh
 
 test-python: extension-15 ## The Python package on real sites, mypy, ruff (arguments: tests/python.sh -k NAME)
 	@tests/python.sh
@@ -165,6 +174,6 @@ lint-sql:
 lint-dependencies:
 	tests/lint/dependencies.sh
 
-.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs test-demo test-python example book accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
+.PHONY: help setup demo demo-stop build install binary uninstall test test-core test-sql test-lifecycle test-clusters test-docs test-demo test-python test-packages test-docker deb example book accept-docs test-long chaos fuzz accept bench bench-append bench-edge bench-growth bench-replication lint \
     setup-lint lint-format lint-clippy lint-core lint-size lint-shell lint-sql lint-dependencies \
     $(VERSIONS:%=test-sql-%) $(VERSIONS:%=test-lifecycle-%) $(VERSIONS:%=extension-%)

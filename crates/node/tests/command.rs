@@ -90,6 +90,9 @@ fn a_store_is_made_filled_viewed_carried_and_compared() {
     a.says(&["compact"]);
     assert_eq!(a.says(&["digest"]), digest);
     assert!(a.says(&["completions", "bash"]).contains("gundb"));
+    a.says(&["manual", a.0.to_str().unwrap()]);
+    let page = std::fs::read_to_string(a.0.join("gundb-peer-add.1")).unwrap();
+    assert!(page.contains("gundb\\-peer\\-add"), "{page}");
     assert!(a.says(&["--json", "status"]).contains("\"events\":"));
 }
 

@@ -11,6 +11,7 @@ mod completions;
 mod consume;
 mod event;
 mod init;
+mod manual;
 mod output;
 mod peer;
 mod peers;
@@ -108,6 +109,8 @@ enum Command {
     Peer(peer::Peer),
     /// Completions for a shell
     Completions(completions::Completions),
+    /// Manual pages, one a command, into a directory
+    Manual(manual::Manual),
 }
 
 /// What every command is given.
@@ -177,6 +180,7 @@ fn run(context: &mut Context, command: Command) -> Result<()> {
         Command::Sync(command) => command.run(context),
         Command::Peer(command) => command.run(context),
         Command::Completions(command) => command.run(context),
+        Command::Manual(command) => command.run(context),
     }
 }
 
