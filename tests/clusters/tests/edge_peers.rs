@@ -51,6 +51,11 @@ async fn an_edge_node_dials_postgresql_and_brings_what_another_brings_it() {
         buoy.append(1);
         until_same(&paris, &[&boat, &buoy], &format!("news {turn}")).await;
     }
+    // The site hears what a node took in, though nothing more is exchanged.
+    for _ in 0..3 {
+        paris.run("INSERT INTO moves (type) VALUES ('Moved')").await;
+        assert_eq!(paris.value("SELECT gundb.wait_for(gundb.site_clock(), 'boat', '20 s')").await, "t");
+    }
     // The server restarts: the session is dialled again.
     cluster.restart();
     let paris = cluster.connect("paris").await;

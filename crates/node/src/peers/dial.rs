@@ -22,6 +22,8 @@ use tokio::runtime::Handle;
 const OFFENCES_MAX: u32 = 5;
 /// How long the oldest call may wait for its answer: a large transaction takes its time to be applied.
 const ANSWER_MAX: Duration = Duration::from_secs(600);
+/// How long after the last that was exchanged the peer is called once more: what it has heard it may note once a second, and only when it is called.
+const SETTLE: Duration = Duration::from_millis(1_100);
 /// How long the last words may take when all ends.
 const FAREWELL: Duration = Duration::from_millis(150);
 
@@ -51,6 +53,9 @@ struct Peer {
     asked: VecDeque<CallId>,
     /// When the peer answered last, or was asked while nothing was to be answered.
     heard: Instant,
+    /// When the peer is called once more; whether it has been since something was exchanged.
+    settle: Option<Instant>,
+    is_settled: bool,
     offences: u32,
     is_paused: bool,
 }
@@ -67,6 +72,8 @@ impl Dial {
             connected: None,
             asked: VecDeque::new(),
             heard: Instant::now(),
+            settle: None,
+            is_settled: false,
             offences: 0,
             is_paused: false,
         }
@@ -141,6 +148,7 @@ impl Peer {
             return self.failed("the peer answered what it was not asked");
         };
         let size = bytes.as_ref().map_or(0, Vec::len) as u64;
+        self.is_settled &= size == 0;
         let response = match (function, bytes) {
             (Function::Hello, Some(bytes)) => Response::Hello(bytes),
             (Function::Push, Some(bytes)) => Response::Receipt(bytes),
@@ -175,6 +183,10 @@ impl Peer {
             if self.connected.is_none() {
                 return (self.line.is_none() && !self.is_paused).then_some(self.dial.backoff.next);
             }
+            if self.settle.take_if(|at| *at <= Instant::now()).is_some() {
+                self.caller.news_there();
+                self.is_settled = true;
+            }
             let store = Arc::clone(&self.dial.store);
             match self.caller.next(&*store, now_ms()) {
                 Ok(Next::Call(id, request)) => self.call(id, request),
@@ -190,7 +202,7 @@ impl Peer {
                         self.failed(&format!("the peer did not answer within {} s", ANSWER_MAX.as_secs()));
                         continue;
                     }
-                    return due.into_iter().chain(answer).min();
+                    return due.into_iter().chain(answer).chain(self.settle).min();
                 }
                 Ok(Next::Close(mismatch)) => self.failed(&format!("there can be no session: {mismatch}")),
                 Err(error) => self.broken(&error),
@@ -227,6 +239,7 @@ impl Peer {
             return;
         }
         self.offences = 0;
+        self.settle = (!self.is_settled).then(|| Instant::now() + SETTLE);
         let waits = self.caller.dialler().sender().is_some_and(|sender| sender.waits());
         let holds = self.caller.peer_has();
         self.dial.states.note(&self.dial.name, |state| {
@@ -266,6 +279,7 @@ impl Peer {
         self.line = None;
         self.caller.closed();
         self.asked.clear();
+        (self.settle, self.is_settled) = (None, false);
         let lasted = self.connected.take().map_or(Duration::ZERO, |since| since.elapsed());
         self.dial.backoff.failed(lasted);
     }
