@@ -106,8 +106,9 @@ start_pglogical() {
     local server plugin=()
     [[ -n $pglogical ]] || return 0
     # Debian's PostgreSQL 15 loads only output plugins that are listed.
-    ! "$(cluster_tree 15)/bin/postgres" --describe-config | grep -q '^output_plugin_libraries' ||
-        plugin=(output_plugin_libraries=pglogical_output)
+    if [[ -n $(at near -c "SELECT current_setting('output_plugin_libraries', true)") ]]; then
+        plugin=('output_plugin_libraries=pgoutput, pglogical_output')
+    fi
     for server in near2 far2; do
         cluster_start "$server" 15 "${settings[@]}" 'shared_preload_libraries=gundb, pglogical' "${plugin[@]}"
         prepare "$server" -f "$here/schema.sql"

@@ -61,7 +61,13 @@ all_of() {
 # The weather station: the program gundb, and one file.
 gundb() { "$program" --store "$cluster_home/weather" "$@"; }
 station() {
-    local words=${*//"$cluster_home"/…}
+    local word words=''
+    for word; do
+        # As a shell wants it.
+        [[ $word != *[\ \{\"\&\?]* ]] || word="'$word'"
+        words+=" ${word//"$cluster_home"/…}"
+    done
+    words=${words# }
     typed weather \$ "gundb ${words//"${cluster_home//\//%2F}"/…}"
     gundb "$@"
 }

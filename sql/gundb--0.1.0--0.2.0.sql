@@ -119,9 +119,11 @@ CREATE OR REPLACE VIEW gundb.health AS
                CASE WHEN pg_catalog.count(*) FILTER (WHERE n.kind IN ('fork', 'malformed')) > 0 THEN 'CRITICAL'
                     WHEN pg_catalog.count(*) > 0 THEN 'WARNING' ELSE 'OK' END,
                CASE WHEN pg_catalog.count(*) = 0 THEN 'Nothing is pending.'
-                    ELSE pg_catalog.format('%s are pending, %s of them refused.', pg_catalog.count(*),
+                    ELSE pg_catalog.format('Pending: %s, of them refused: %s.', pg_catalog.count(*),
                                            pg_catalog.count(*) FILTER (WHERE n.kind IN ('fork', 'malformed'))) END,
-               CASE WHEN pg_catalog.count(*) > 0 THEN 'SELECT * FROM gundb.pending says what waits, and why. A fork means that a site was copied while it ran: SELECT gundb.new_identity(…) or a restart there goes on.' END
+               CASE WHEN pg_catalog.count(*) FILTER (WHERE n.kind = 'fork') > 0
+                    THEN 'SELECT * FROM gundb.pending says what waits, and why. A fork means that a site was copied while it ran: SELECT gundb.new_identity(…) or a restart there goes on.'
+                    WHEN pg_catalog.count(*) > 0 THEN 'SELECT * FROM gundb.pending says what waits, and why.' END
           FROM gundb.pending n
         UNION ALL
         SELECT 'copies',

@@ -78,15 +78,36 @@ fn spans(all: &[Incoming], verdicts: &[Verdict]) -> Vec<catalog::Span> {
 
 /// What waits: transactions that have come to wait, and for what those wait now that did before.
 fn waits(all: &[Incoming], verdicts: &[Verdict], staged: usize) -> Result<Vec<catalog::Waits>> {
-    let mut waits = Vec::new();
+    let (mut waits, mut lacking) = (Vec::new(), BTreeMap::<StreamId, String>::new());
     for (at, (incoming, verdict)) in all.iter().zip(verdicts).enumerate() {
         let Verdict::Wait(wait) = verdict else { continue };
         let transaction = &incoming.transaction;
         let Some(first) = transaction.events.first() else { continue };
         let document = if at < staged { None } else { Some(document::write(transaction)?) };
-        waits.push(waiting(transaction.id, first.dot, transaction.greatest_stamp(), wait, document));
+        let mut waiting = waiting(transaction.id, first.dot, transaction.greatest_stamp(), wait, document);
+        if let Wait::Stream(stream) = wait {
+            waiting.reason = match lacking.get(stream) {
+                Some(reason) => String::clone(reason),
+                None => lacking.entry(*stream).or_insert(lacks_stream(*stream)?).clone(),
+            };
+        }
+        waits.push(waiting);
     }
     Ok(waits)
+}
+
+/// That a stream is not here, and what to do about it where no table will be made for it.
+fn lacks_stream(stream: StreamId) -> Result<String> {
+    let Some(name) = catalog::known_streams()?.into_iter().find(|name| StreamId::of_name(name) == stream) else {
+        return Ok(format!("stream {} is not here", stream.0));
+    };
+    if catalog::declared_without_table()?.iter().any(|declared| declared.name == name) {
+        return Ok(format!("stream \"{name}\" is not here yet"));
+    }
+    Ok(format!(
+        "stream \"{name}\" is not here, and nobody will make its table: who declared it may not declare here \
+         (accept => 'own'), or it was dropped. SELECT gundb.create_stream('{name}') makes it"
+    ))
 }
 
 /// A transaction that waits, from its first event to its greatest stamp. The document is of one that did not wait before.

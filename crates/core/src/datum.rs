@@ -182,9 +182,9 @@ fn did_you_mean_or_all(suggestion: &Option<&'static str>) -> String {
     }
 }
 
-/// `. Did you mean "…"?`, or nothing.
+/// ` (did you mean "…"?)`, or nothing.
 pub(crate) fn did_you_mean(suggestion: &Option<&'static str>) -> String {
-    suggestion.map(|name| format!(". Did you mean {name:?}?")).unwrap_or_default()
+    suggestion.map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default()
 }
 
 impl FromStr for DatumType {

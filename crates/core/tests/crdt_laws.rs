@@ -570,7 +570,7 @@ fn malformed_texts_are_refused_with_the_reason() {
     for (text, expected) in [
         ("".to_owned(), "the JSON text ends too early: expected a value, at byte 0"),
         ("[]".to_owned(), "a CRDT value looks like {\"gcounter\": {…}}: an object whose one key is the kind"),
-        ("{\"gcouter\": {}}".to_owned(), "no CRDT value is called \"gcouter\". Did you mean \"gcounter\"?"),
+        ("{\"gcouter\": {}}".to_owned(), "no CRDT value is called \"gcouter\" (did you mean \"gcounter\"?)"),
         (
             format!("{{\"gcounter\": {{\"{who}\": -1}}}}"),
             "not a gcounter: expected an integer from 0 to 18446744073709551615",

@@ -60,9 +60,10 @@ fn what_is_no_path_is_refused_with_the_place_and_perhaps_the_remedy() {
         ("", "expected a path, as in place or order.lines[0].sku, found the end, at byte 0"),
         ("qty.", "expected a path, as in place or order.lines[0].sku, found the end, at byte 4"),
         ("a b", "expected '.', '[' or the end of the path, found 'b', at byte 2"),
+        ("$.qty", "a path begins with a name: qty, not $.qty (a property that is called $ is quoted), at byte 0"),
         ("lines[*]", "an index is a number from 0 to 2147483647, at byte 6"),
         ("lines[0", "expected ']', found the end, at byte 7"),
-        ("@kye", "an event has no field @kye. Did you mean \"key\"?, at byte 0"),
+        ("@kye", "an event has no field @kye (did you mean \"key\"?), at byte 0"),
         ("@key.x", "@key has no parts, at byte 4"),
         ("\"open", "a quoted text that is not well formed, at byte 0"),
         ("qty + 1", "expected '.', '[' or the end of the path, found '+', at byte 4"),
@@ -92,7 +93,7 @@ fn a_key_has_parts_with_types_and_names() {
     for (text, expected) in [
         ("shop, shop", "the name \"shop\" stands twice: say which is which with 'as', at byte 6"),
         ("-shop", "a key cannot be negative: leave the '-' out, at byte 0"),
-        ("sku::bigin", "no type of a view's column is called \"bigin\". Did you mean \"bigint\"?, at byte 5"),
+        ("sku::bigin", "no type of a view's column is called \"bigin\" (did you mean \"bigint\"?), at byte 5"),
         ("lines[0]", "expected 'as' and a name, found the end, at byte 8"),
         ("shop as", "expected a name, found the end, at byte 7"),
         ("shop sku", "expected '::', 'as', ',' or the end of the key, found 's', at byte 5"),
@@ -174,18 +175,18 @@ fn what_defines_no_columns_is_refused_with_the_place_and_perhaps_the_remedy() {
         ),
         (r#"{"a": 1}"#, "expected an object with a fold, as in {\"fold\": \"sum\", \"value\": \"qty\"}, at byte 6"),
         (r#"{"a": {}}"#, "expected a column with the property \"fold\", at byte 6"),
-        (r#"{"a": {"fold": "sun"}}"#, "no fold is called \"sun\". Did you mean \"sum\"?, at byte 15"),
+        (r#"{"a": {"fold": "sun"}}"#, "no fold is called \"sun\" (did you mean \"sum\"?), at byte 15"),
         (r#"{"a": {"fold": "sum"}}"#, "sum needs the property \"value\", at byte 6"),
         (
             r#"{"a": {"fold": "sum", "valu": "qty"}}"#,
-            "sum has no property \"valu\". Did you mean \"value\"?, at byte 22",
+            "sum has no property \"valu\" (did you mean \"value\"?), at byte 22",
         ),
         (r#"{"a": {"fold": "sum", "value": "q", "by": "t"}}"#, "sum has no property \"by\", at byte 36"),
         (r#"{"a": {"fold": "count"}, "a": {"fold": "count"}}"#, "\"a\" stands twice, at byte 25"),
         (r#"{"": {"fold": "count"}}"#, "the name of a column is 1 to 63 bytes long, at byte 1"),
         (
             r#"{"a": {"fold": "min", "value": "q", "type": "numric"}}"#,
-            "no type of a view's column is called \"numric\". Did you mean \"numeric\"?, at byte 44",
+            "no type of a view's column is called \"numric\" (did you mean \"numeric\"?), at byte 44",
         ),
         (r#"{"a": {"fold": "sum", "value": "q", "type": "text"}}"#, "sum cannot be of type text, at byte 44"),
         (r#"{"a": {"fold": "lww", "value": "-q"}}"#, "only numbers can be negative: leave the '-' out, at byte 31"),
@@ -199,7 +200,7 @@ fn what_defines_no_columns_is_refused_with_the_place_and_perhaps_the_remedy() {
         ),
         (
             r#"{"a": {"fold": "merge", "value": "q", "type": "gconter"}}"#,
-            "no CRDT value is called \"gconter\". Did you mean \"gcounter\"?, at byte 46",
+            "no CRDT value is called \"gconter\" (did you mean \"gcounter\"?), at byte 46",
         ),
     ] {
         assert_eq!(columns_error(text), expected, "{text}");

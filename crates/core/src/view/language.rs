@@ -43,6 +43,9 @@ pub enum LanguageProblem {
         /// The field.
         field: &'static str,
     },
+    /// A path as JSONPath has it.
+    #[error("a path begins with a name: qty, not $.qty (a property that is called $ is quoted)")]
+    JsonPath,
     /// A number in brackets that is none.
     #[error("an index is a number from 0 to 2147483647")]
     Index,

@@ -141,6 +141,9 @@ impl Path {
         } else {
             (Root::Data, true)
         };
+        if root == Root::Data && ["$.", "$["].iter().any(|start| cursor.rest().starts_with(start)) {
+            return Err(cursor.error(LanguageProblem::JsonPath));
+        }
         let mut steps = Vec::new();
         loop {
             if needs_name {
@@ -188,7 +191,7 @@ impl fmt::Display for Path {
                 Step::Index(index) => write!(f, "[{index}]")?,
                 Step::Name(name) => {
                     f.write_str(if at > 0 || field.is_some() { "." } else { "" })?;
-                    let bare = Cursor::new(name).is_ok_and(|mut cursor| cursor.bare() == Some(name));
+                    let bare = name != "$" && Cursor::new(name).is_ok_and(|mut cursor| cursor.bare() == Some(name));
                     match bare {
                         true => f.write_str(name)?,
                         false => write!(f, "{}", Json::String(name.clone()))?,

@@ -149,7 +149,7 @@ impl Ready {
 fn canonical(what: &str, text: &str) -> Result<(String, Json)> {
     let json = Json::parse(text, json_limits()).map_err(|why| {
         Error::new(Kind::Invalid, format!("the {what} is not JSON that jsonb holds: {why}"))
-            .hint("A store takes only what PostgreSQL's jsonb also takes: no \\u0000, no lone surrogates, numbers in its range.")
+            .hint("In a shell it is quoted: '{\"qty\": 1}'. A store takes what PostgreSQL's jsonb takes: no \\u0000, no lone surrogates, numbers in its range.")
     })?;
     let text = json.to_text(DATA_BYTES_MAX).map_err(|why| Error::new(Kind::Invalid, format!("the {what}: {why}")))?;
     Ok((text, json))

@@ -97,6 +97,7 @@ pub struct Edge {
 impl Edge {
     /// Makes a store in a directory, which is made if it is not there. The site has this name.
     pub fn create(directory: &Path, name: &str, options: Options) -> Result<Edge> {
+        refuse_file(directory)?;
         std::fs::create_dir_all(directory)?;
         let file = directory.join(FILE);
         if Edge::is_in(directory) {
@@ -245,7 +246,17 @@ impl Drop for Edge {
 }
 
 /// The file of the store in a directory.
+/// A store is a directory; a file may be this very program, where that lies.
+fn refuse_file(directory: &Path) -> Result<()> {
+    if !directory.is_file() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, format!("{} is a file, and a store is a directory", directory.display()))
+        .hint("Name a directory: --store DIR"))
+}
+
 fn existing(directory: &Path) -> Result<PathBuf> {
+    refuse_file(directory)?;
     let file = directory.join(FILE);
     if file.is_file() {
         return Ok(file);
