@@ -453,7 +453,7 @@ mod tests {
     fn an_unknown_type_is_told_what_it_resembles() {
         assert_eq!("numeric".parse(), Ok(DatumType::Numeric));
         let error = "numric".parse::<DatumType>().unwrap_err();
-        assert_eq!(error.to_string(), "no type of a view's column is called \"numric\". Did you mean \"numeric\"?");
+        assert_eq!(error.to_string(), "no type of a view's column is called \"numric\" (did you mean \"numeric\"?)");
         assert!("money".parse::<DatumType>().unwrap_err().suggestion.is_none());
     }
 }
