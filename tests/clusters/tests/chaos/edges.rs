@@ -43,6 +43,8 @@ pub async fn begin(world: &World, root: &Path) -> Vec<Node> {
         ),
         format!("[[peer]]\nname = \"boat\"\nurl = \"grpc://127.0.0.1:{port}?tokenfile={}\"\n", token.display()),
     ];
+    // The program is built now, not while the others are tormented.
+    spawn_blocking(|| output("none", &["--version"])).await.expect("the program");
     let mut begun = Vec::new();
     for (number, name) in ["boat", "buoy"].into_iter().enumerate() {
         let site = &world.sites[number];
