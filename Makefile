@@ -49,7 +49,7 @@ uninstall: ## Remove what install put there
 
 test: setup ## Every tier of tests, with the minutes of each
 	@tests/tiers.sh test-core $(VERSIONS:%=extension-%) $(VERSIONS:%=test-sql-%) \
-	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs test-demo test-python test-packages
+	    $(VERSIONS:%=test-lifecycle-%) test-clusters test-docs test-demo test-python
 
 test-core: ## The algebra: unit, property and golden-file tests, no PostgreSQL
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run; else cargo test --all-targets; fi
