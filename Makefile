@@ -119,7 +119,7 @@ accept: extension-15 ## Take what the SQL tests print now as expected, then read
 $(VERSIONS:%=extension-%): extension-%: setup
 	@tests/extension.sh install target/pg/$*/bin/pg_config dev
 
-bench: setup ## Every benchmark, and one table of all ratios with their bars (twenty minutes once built)
+bench: setup ## Every benchmark, and one table of all ratios with their bars (half an hour once built)
 	@tests/setup.sh bench
 	@tests/extension.sh install target/pg/15/bin/pg_config release
 	@cargo build --profile binary -p gundb-node

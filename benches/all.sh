@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every benchmark, and one table of all their ratios, each with its bar: `make bench` builds and calls this. It takes about
-# twenty minutes on two cores once everything is built; with BENCH_QUICK=1 a few, and the figures then mean nothing.
+# half an hour on two cores once everything is built; with BENCH_QUICK=1 a few, and the figures then mean nothing.
 #
 #   all.sh
 #
